@@ -1,0 +1,92 @@
+# `make` prints what there is. Needs make and a python3 of 3.11 or newer with venv and pip; the rest is installed
+# into .venv from the hash-pinned locks in requirements/. Another interpreter: `make demo PYTHON=python3.13`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --require-hashes
+# What is checked: the packages that exist, and the scripts.
+PACKAGES := $(patsubst %/__init__.py,%,$(wildcard */__init__.py proto/*/__init__.py))
+CODE := $(PACKAGES) tools
+# One lock for Python 3.11 and newer on every platform; it names packages and hashes, no index.
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-header --no-config --system-certs --quiet $(LOCK_OPTIONS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install install-dev demo test check check-format check-lint check-types check-imports \
+	check-proto format proto lock bench sizes clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.node ## the node with its locked dependencies, in .venv
+
+install-dev: $(VENV)/.dev ## the same with what tests and checks need
+
+demo: $(VENV)/.node ## both parties on this machine, on synthetic data
+	$(BIN)/veiljoin demo $(DEMO_OPTIONS)
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+check: check-format check-lint check-types check-imports check-proto ## format, lint, types, import direction, drift of generated code: what CI runs
+
+check-format: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+check-lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+check-types: $(VENV)/.dev
+	$(BIN)/mypy $(CODE)
+
+check-imports: $(VENV)/.dev
+	PYTHONPATH=.:proto $(BIN)/lint-imports --no-logo
+
+check-proto: $(VENV)/.dev
+	$(BIN)/python tools/generate_proto.py --check
+
+format: $(VENV)/.dev ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(VENV)/.dev ## write the stubs of the .proto files
+	$(BIN)/python tools/generate_proto.py
+
+# Each lock takes the versions of the one before, so that all of them install side by side.
+lock: $(VENV)/.dev ## write requirements/*.lock anew (LOCK_OPTIONS=--upgrade takes newer versions)
+	$(LOCK) pyproject.toml --output-file requirements/base.lock
+	$(LOCK) pyproject.toml --extra node -c requirements/base.lock --output-file requirements/node.lock
+	$(LOCK) pyproject.toml --extra accel -c requirements/node.lock --output-file requirements/accel.lock
+	$(LOCK) pyproject.toml --extra node --extra dev -c requirements/node.lock --output-file requirements/dev.lock
+	$(LOCK) --group build -c requirements/dev.lock --output-file requirements/build.lock
+
+bench: $(VENV)/.node ## the project's benchmarks
+	$(BIN)/veiljoin bench $(BENCH_OPTIONS)
+
+sizes: $(VENV)/.python ## installed size of the base and of the node, against their bars
+	$(BIN)/python tools/sizes.py
+
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a step is skipped while its stamp is newer than the locks it installed from.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Veiljoin needs Python 3.11 or newer; $(PYTHON) is older or not there. Hint: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.node: $(VENV)/.python requirements/build.lock requirements/node.lock requirements/accel.lock pyproject.toml
+	$(INSTALL) -r requirements/build.lock -r requirements/node.lock
+	@$(INSTALL) -r requirements/accel.lock 2> $(VENV)/accel.log || \
+		echo "The packages of requirements/accel.lock cannot be installed (why: $(VENV)/accel.log); the portable engine is used."
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.node requirements/dev.lock
+	$(INSTALL) -r requirements/dev.lock
+	@touch $@

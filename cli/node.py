@@ -1,0 +1,147 @@
+"""One party's process in a rehearsal: reads its configuration from a pipe, runs its side, reports by lines.
+
+    python -m cli.node < configuration
+
+Standard output carries one JSON event per line and nothing else. When standard input ends, whoever started this
+process is gone; like SIGTERM that stops the job, tells the partner and cleans up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import Any
+
+from client.dialer import dial
+from party.runner import SideConfig, SideRun
+from party.transport import Link
+from psi.errors import LinkLost, VeiljoinError
+from server.listener import Listener
+
+_output = threading.Lock()
+
+
+def emit(event: dict[str, Any]) -> None:
+    """Write one event line."""
+    with _output:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+
+
+async def run_bank(config: SideConfig, run: SideRun) -> dict[str, Any]:
+    """Listen, serve the one partner of this job, stop."""
+    report: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    appeared = asyncio.Event()
+
+    async def serve(link: Link) -> None:
+        if appeared.is_set():
+            return  # one job, one stream
+        appeared.set()
+        try:
+            outcome = await run.over(link)
+        except asyncio.CancelledError:
+            # gRPC cancels the handler when the call has ended under it.
+            _settle(report, link.lost())
+            raise
+        except Exception as error:  # noqa: BLE001 - not swallowed: run_bank raises it
+            _settle(report, error)
+        else:
+            report.set_result(outcome)
+
+    listener = Listener(config.tls, {config.partner_san: "platform"}, serve)
+    port = await listener.start(config.address)
+    emit({"event": "listening", "port": port})
+    try:
+        with run.progress.phase("connect"):
+            try:
+                async with asyncio.timeout(config.patience):
+                    await appeared.wait()
+            except TimeoutError:
+                raise LinkLost(
+                    f"The platform did not connect to {config.address} within {config.patience:g} seconds.",
+                    hint="ask the platform whether its node runs and which address it dials",
+                    code="peer_absent",
+                ) from None
+        return await report
+    finally:
+        await listener.stop()
+
+
+def _settle(report: asyncio.Future[dict[str, Any]], error: Exception) -> None:
+    if not report.done():
+        report.set_exception(error)
+
+
+async def run_platform(config: SideConfig, run: SideRun) -> dict[str, Any]:
+    """Dial the bank and run this side over the link."""
+    async with dial(config.address, config.tls, patience=config.patience) as link:
+        return await run.over(link)
+
+
+async def run_side(config: SideConfig) -> dict[str, Any]:
+    """Run one side until it is done, fails, or is told to stop."""
+    run = SideRun(config, emit)
+    side = run_bank if config.side == "bank" else run_platform
+    task = asyncio.create_task(side(config, run))
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        run.progress.stop()
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True).start()
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise VeiljoinError("The job was stopped.", code="cancelled") from None
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
+    while os.read(0, 1024):
+        continue  # nothing is said on this pipe after the configuration
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(stop)
+
+
+def main() -> int:
+    """Run one side; returns the exit status."""
+    os.umask(0o077)
+    config = SideConfig.from_json(_first_line())
+    try:
+        report = asyncio.run(run_side(config))
+    except VeiljoinError as error:
+        emit({"event": "error", "code": error.code.name, "message": error.message, "hint": error.hint})
+        return error.code.exit
+    except Exception as error:  # noqa: BLE001 - the last stop: told without values, never swallowed
+        # The message of a foreign exception may quote data, so only its kind and where it was raised are told.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        emit(
+            {
+                "event": "error",
+                "code": "internal",
+                "message": f"A fault in this program ended the job: {type(error).__name__} at "
+                f"{os.path.basename(where.filename)}:{where.lineno}.",
+                "hint": "please report it with this line",
+            }
+        )
+        return 1
+    emit({"event": "result", "report": report})
+    return 0
+
+
+def _first_line() -> str:
+    """Read the configuration, unbuffered, so that the watcher can read the same pipe afterwards."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (part := os.read(0, 65_536)):
+        line += part
+    return line.decode()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""``veiljoin rehearse``: any job on local files, both parties as real processes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from cli.display import open_display
+from cli.summary import card_lines, summary_lines
+from party.jobfile import load_job
+from party.rehearsal import Outcome, plan, run
+
+
+def rehearse(arguments: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    run_job(arguments, arguments.job, arguments.bank, arguments.platform, arguments.out, arguments.listen)
+    return 0
+
+
+def run_job(
+    arguments: argparse.Namespace, job_path: Path, bank: Path, platform: Path, out: Path, listen: str
+) -> Outcome:
+    """Run one job file and print its card, its progress and its summary."""
+    job, table = load_job(job_path)
+    data = {"bank": bank, "platform": platform}
+    drafted = plan(job, table, data, out, engine=arguments.engine, threads=arguments.threads)
+    language, as_json = arguments.lang, arguments.json
+    if as_json:
+        event = {"event": "card", "contract": drafted.contract.hash.hex(), "card": drafted.card.as_data()}
+        print(json.dumps(event, ensure_ascii=False), flush=True)
+    else:
+        for line in card_lines(drafted.card, drafted.contract.hash, language):
+            print(line)
+        print(flush=True)
+    with open_display(as_json, language) as display:
+        outcome = run(drafted, listen=listen, observe=display.show)
+    if as_json:
+        print(json.dumps({"event": "done", "result": outcome.result}, ensure_ascii=False), flush=True)
+    else:
+        for line in summary_lines(outcome.result, out, language):
+            print(line)
+        sys.stdout.flush()
+    return outcome

@@ -1,0 +1,88 @@
+"""What an operator reads when a job is done: figures, where the lists lie, what each side learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from party.disclosure import Card
+from party.jobfile import SIDES
+
+_TEXT = {
+    "en": {
+        "bank": "bank",
+        "platform": "platform",
+        "rows": "{side}: {rows:,} rows, {rejected:,} rejected{reasons}, {duplicates:,} duplicates, "
+        "{unique_persons:,} persons{held}",
+        "held": ", {held_back:,} of them kept back",
+        "matched": "matched: {count} persons",
+        "withheld": "withheld ({reason})",
+        "tier": "  {group}: {matched} of {persons:,}",
+        "effort": "{side}: {engine} x {threads}, {seconds:.1f} s, {sent:.1f} MB sent, peak memory {peak:.0f} MB",
+        "files": "{side}'s files: {files}",
+        "none": "none",
+        "result": "Everything for machines: {path}",
+        "below_min_group": "below min_group",
+    },
+    "zh": {
+        "bank": "银行",
+        "platform": "平台",
+        "rows": "{side}:{rows:,} 行,剔除 {rejected:,} 行{reasons},重复 {duplicates:,} 行,{unique_persons:,} 人{held}",
+        "held": ",其中保留 {held_back:,} 人",
+        "matched": "匹配人数:{count}",
+        "withheld": "不显示({reason})",
+        "tier": "  {group}:{persons:,} 人中 {matched}",
+        "effort": "{side}:{engine} x {threads},{seconds:.1f} 秒,发送 {sent:.1f} MB,内存峰值 {peak:.0f} MB",
+        "files": "{side}的文件:{files}",
+        "none": "无",
+        "result": "供程序读取的结果:{path}",
+        "below_min_group": "低于最小群体",
+    },
+}
+
+
+def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterator[str]:
+    """Yield the lines for people."""
+    text = _TEXT[language]
+    for side in SIDES:
+        party = result["parties"][side]
+        rejected = party["rejected"]
+        reasons = f" ({', '.join(f'{name} {count:,}' for name, count in rejected.items())})" if rejected else ""
+        yield text["rows"].format(
+            side=text[side],
+            rows=party["rows"],
+            rejected=sum(rejected.values()),
+            reasons=reasons,
+            duplicates=party["duplicates"],
+            unique_persons=party["unique_persons"],
+            held=text["held"].format(held_back=party["held_back"]) if party["held_back"] else "",
+        )
+    yield text["matched"].format(count=_count(result["totals"]["matched"], text))
+    for group in result["groups"]:
+        name = ", ".join(str(value) for value in group["group"].values())
+        yield text["tier"].format(group=name, matched=_count(group["matched"], text), persons=group["persons"])
+    for side in SIDES:
+        party = result["parties"][side]
+        yield text["effort"].format(
+            side=text[side],
+            engine=party["engine"],
+            threads=party["threads"],
+            seconds=sum(party["seconds"].values()),
+            sent=party["bytes_sent"] / 1e6,
+            peak=party["peak_memory_mb"],
+        )
+    for side in SIDES:
+        files = ", ".join(str(out / side / name) for name in result["parties"][side]["files"])
+        yield text["files"].format(side=text[side], files=files or text["none"])
+    yield text["result"].format(path=out / "result.json")
+
+
+def card_lines(card: Card, contract_hash: bytes, language: str) -> Iterator[str]:
+    """Yield the disclosure card and the hash of the contract that holds it."""
+    yield from card.lines(language)
+    yield f"{'Contract' if language == 'en' else '合同'} SHA-256: {contract_hash.hex()}"
+
+
+def _count(value: int | None, text: Mapping[str, str]) -> str:
+    return text["withheld"].format(reason=text["below_min_group"]) if value is None else f"{value:,}"

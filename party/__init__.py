@@ -1,0 +1,1 @@
+"""What each party runs on its own side: datasets, identifiers, contracts, jobs and results."""

@@ -1,0 +1,93 @@
+"""How a long job tells what it is doing: phases, rows done, and a way to be stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from psi.errors import VeiljoinError
+
+# phase -> (English, Chinese), in order
+PHASES: Final[dict[str, tuple[str, str]]] = {
+    "connect": ("connecting", "连接"),
+    "agree": ("signing the contract", "签署合同"),
+    "read": ("reading and masking own rows", "读取并加密自有数据"),
+    "order": ("merging duplicates and shuffling", "去重并打乱顺序"),
+    "exchange": ("masking the partner's rows", "加密对方数据"),
+    "match": ("matching", "匹配"),
+    "write": ("writing results", "写出结果"),
+}
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Progress:
+    """Emits ``{"event": "phase" | "progress", ...}`` and keeps the seconds of each phase.
+
+    ``advance`` is called from worker threads too; it emits at most ``per_second`` times a second.
+    """
+
+    def __init__(self, emit: Emit, per_second: float = 5.0) -> None:
+        self._emit = emit
+        self._interval = 1 / per_second
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._phase = ""
+        self._done = 0
+        self._last = 0.0
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str, total: int | None = None) -> Iterator[None]:
+        """Run a block as phase ``name`` of ``total`` rows (``None`` where nobody can know)."""
+        self.check()
+        with self._lock:
+            self._phase, self._done, self._last = name, 0, 0.0
+        self._emit({"event": "phase", "phase": name, "total": total})
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+        self._emit({"event": "progress", "phase": name, "done": self._done})
+
+    def expect(self, total: int) -> None:
+        """Say how many rows the current phase has, once that is known."""
+        self._emit({"event": "phase", "phase": self._phase, "total": total})
+
+    def advance(self, rows: int) -> None:
+        """Count ``rows`` more as done in the current phase. Raises ``VeiljoinError`` once stopped."""
+        self.check()
+        now = time.monotonic()
+        with self._lock:
+            self._done += rows
+            due = now - self._last >= self._interval
+            if due:
+                self._last = now
+            phase, done = self._phase, self._done
+        if due:
+            self._emit({"event": "progress", "phase": phase, "done": done})
+
+    @property
+    def current(self) -> str:
+        """The running phase."""
+        return self._phase
+
+    def stop(self) -> None:
+        """Make the next ``check`` or ``advance`` raise, in whatever thread it runs."""
+        self._stop.set()
+
+    def check(self) -> None:
+        """Raise ``VeiljoinError`` (code ``cancelled``) if the job was stopped."""
+        if self._stop.is_set():
+            raise VeiljoinError("The job was stopped.", code="cancelled")
+
+
+def remaining(done: int, total: int | None, elapsed: float) -> float | None:
+    """Return the estimated seconds left, or ``None`` while nothing can be said."""
+    if not total or done <= 0 or elapsed <= 0:
+        return None
+    return max(0.0, (total - done) * elapsed / done)

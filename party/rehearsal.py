@@ -1,0 +1,306 @@
+"""Both parties of a job as two real processes on this machine: a dry run before going live.
+
+The coordinator drafts the contract, starts a process per party with throwaway identities, watches both and
+publishes the results once both are done. If either fails, nothing is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess  # noqa: S404 - the two parties are processes of this same program
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from party.contract import Contract, draft
+from party.disclosure import Card, card_for
+from party.identity import Authority, new_identity, partner_uri, public_identity
+from party.jobfile import SIDES, Job
+from party.results import FILES, RESULT, write_json
+from party.runner import SideConfig, dataset_facts, open_side
+from party.spool import disk_error
+from psi.errors import CODES, VeiljoinError
+
+BANK: Final = "bank"
+# How long the first party to start waits for the other.
+PATIENCE: Final = 30.0
+# How long the second party may take to end by itself once the first has.
+GRACE: Final = 8.0
+_PARTNER: Final = "platform"
+
+Observe = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished rehearsal: the combined result, and where the files lie."""
+
+    result: Mapping[str, Any]
+    folder: Path
+    card: Card
+    contract: Contract
+
+
+class RehearsalFailed(VeiljoinError):
+    """A rehearsal that ended without a result; ``sides`` says per party what it had to say."""
+
+    def __init__(self, cause: VeiljoinError, sides: Sequence[str]) -> None:
+        super().__init__(cause.message, hint=cause.hint, code=cause.code.name)
+        self.sides = sides
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A rehearsal that was checked and drafted, and can run."""
+
+    job: Job
+    table: Mapping[str, Any]
+    data: Mapping[str, Path]
+    out: Path
+    card: Card
+    contract: Contract
+    configs: Mapping[str, Callable[[Path, str], SideConfig]]
+
+
+def plan(
+    job: Job,
+    table: Mapping[str, Any],
+    data: Mapping[str, Path],
+    out: Path,
+    *,
+    engine: str | None = None,
+    threads: int | None = None,
+) -> Plan:
+    """Check both datasets and the output folder, and draft the contract. Raises ``UsageError``; writes nothing
+    but the output folder."""
+    datasets = {side: open_side(job.side(side), data[side]) for side in SIDES}
+    _check_writable(out)
+    identities = {side: new_identity() for side in SIDES}
+    public = {side: public_identity(identity) for side, identity in identities.items()}
+    facts = {side: dataset_facts(dataset) for side, dataset in datasets.items()}
+    contract = draft(job, facts, public, now=datetime.datetime.now(datetime.UTC))
+    authority = Authority(BANK)
+    tls = {"bank": authority.issue_bank(), "platform": authority.issue_partner(_PARTNER)}
+
+    def config_for(side: str) -> Callable[[Path, str], SideConfig]:
+        def config(run: Path, address: str) -> SideConfig:
+            return SideConfig(
+                side=side,
+                job_table=table,
+                job_source=job.source,
+                contract=contract.canonical,
+                data=data[side].absolute(),
+                work=run / side / "work",
+                staging=run / side / "staging",
+                address=address,
+                patience=PATIENCE,
+                identity=identities[side],
+                tls=tls[side],
+                partner_san=partner_uri(BANK, _PARTNER),
+                engine=engine,
+                threads=threads,
+            )
+
+        return config
+
+    configs = {side: config_for(side) for side in SIDES}
+    return Plan(job, table, data, out, card_for(job), contract, configs)
+
+
+def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome:
+    """Run both parties. ``observe(side, event)`` is told every event. Raises ``VeiljoinError``."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".veiljoin-", dir=plan.out))
+    except OSError as error:
+        raise disk_error(error, plan.out) from None
+    try:
+        reports = _Parties(plan, folder, listen, observe).run()
+        result = _combine(plan, reports)
+        _publish(plan.out, folder, result)
+        return Outcome(result, plan.out, plan.card, plan.contract)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Parties:
+    """The two processes of one rehearsal."""
+
+    def __init__(self, plan: Plan, folder: Path, listen: str, observe: Observe) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._listen = listen
+        self._observe = observe
+        self._events: queue.Queue[tuple[str, dict[str, Any] | None]] = queue.Queue()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._phases: dict[str, str] = {}
+        self._reports: dict[str, dict[str, Any]] = {}
+        self._errors: dict[str, VeiljoinError] = {}
+
+    def run(self) -> dict[str, dict[str, Any]]:
+        try:
+            for side in SIDES:
+                self._start(side)
+            self._configure("bank", self._listen)
+            self._watch()
+        finally:
+            self._end_all()
+        if len(self._reports) < len(SIDES) or self._errors:
+            raise self._failure()
+        return self._reports
+
+    # -- processes
+
+    def _start(self, side: str) -> None:
+        # The working directory and an inherited PYTHONPATH must not decide which code runs.
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
+        environment["PYTHONSAFEPATH"] = "1"
+        process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+            [sys.executable, "-m", "cli.node"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            # An interrupt at the terminal reaches the coordinator alone, which stops both in order.
+            start_new_session=True,
+        )
+        self._processes[side] = process
+        self._observe(side, {"event": "started", "pid": process.pid})
+        threading.Thread(target=self._listen_to, args=(side, process), daemon=True).start()
+
+    def _listen_to(self, side: str, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                self._events.put((side, json.loads(line)))
+        process.wait()
+        self._events.put((side, None))
+
+    def _configure(self, side: str, address: str) -> None:
+        config = self._plan.configs[side](self._folder, address)
+        pipe = self._processes[side].stdin
+        assert pipe is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died, which its exit status will tell
+            pipe.write(config.to_json().encode() + b"\n")
+            pipe.flush()
+
+    def _watch(self) -> None:
+        running, deadline = set(SIDES), None
+        while running:
+            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                side, event = self._events.get(timeout=wait)
+            except queue.Empty:
+                for name in running:
+                    self._processes[name].terminate()
+                deadline = time.monotonic() + GRACE
+                continue
+            if event is None:
+                running.discard(side)
+                self._note_end(side)
+                if side in self._errors:
+                    deadline = time.monotonic() + GRACE
+                continue
+            self._handle(side, event)
+
+    def _handle(self, side: str, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "listening":
+                host = self._listen.rpartition(":")[0]
+                self._configure("platform", f"{host}:{event['port']}")
+            case "phase":
+                self._phases[side] = event["phase"]
+            case "error":
+                code = event["code"] if event["code"] in CODES else "internal"
+                self._errors[side] = VeiljoinError(event["message"], hint=event["hint"], code=code)
+            case "result":
+                self._reports[side] = event["report"]
+        self._observe(side, event)
+
+    def _note_end(self, side: str) -> None:
+        status = self._processes[side].returncode
+        if status == 0 or side in self._errors:
+            return
+        phase = self._phases.get(side, "start")
+        if status < 0:
+            name = signal.Signals(-status).name if -status in list(signal.Signals) else str(-status)
+            how, hint = f"was killed ({name})", "start the job again; nothing was written"
+        else:
+            how, hint = f"ended with status {status}", "what it printed above says more"
+        self._errors[side] = VeiljoinError(
+            f"The {side}'s process {how} in phase {phase}.", hint=hint, code="link_lost"
+        )
+
+    def _end_all(self) -> None:
+        for process in self._processes.values():
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
+        end = time.monotonic() + GRACE
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _failure(self) -> RehearsalFailed:
+        """The error of the side where it began: the other one only heard that something was wrong."""
+        heard = ("link_lost", "peer_aborted", "cancelled", "peer_absent")
+        killed = [side for side, process in self._processes.items() if process.returncode < 0]
+        order = sorted(
+            self._errors, key=lambda side: (side not in killed, self._errors[side].code.name in heard)
+        )
+        lines = [f"{side}: {self._errors[side].message}" for side in SIDES if side in self._errors]
+        return RehearsalFailed(self._errors[order[0]], lines)
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise disk_error(error, out) from None
+
+
+def _combine(plan: Plan, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The rehearsal's own view: who runs both sides may see both. With two receivers the figures agree."""
+    counting = plan.job.protocol_receiver
+    told = reports[counting]
+    return {
+        "kind": plan.job.kind.value,
+        "job": plan.contract.job,
+        "contract": plan.contract.hash.hex(),
+        "suite": plan.job.suite.id,
+        "identifier": plan.job.form.text,
+        "receiver": plan.job.receiver,
+        **{key: told[key] for key in ("totals", "groups", "suppressed_groups", "withheld")},
+        "parties": {side: reports[side]["party"] for side in SIDES},
+    }
+
+
+def _publish(out: Path, run_folder: Path, result: Mapping[str, Any]) -> None:
+    """Move both parties' files to their places; files of an earlier run are replaced as a whole."""
+    try:
+        for side in SIDES:
+            target = out / side
+            target.mkdir(mode=0o700, exist_ok=True)
+            staged = run_folder / side / "staging"
+            for name in FILES:
+                (target / name).unlink(missing_ok=True)
+            for path in sorted(staged.iterdir()):
+                os.replace(path, target / path.name)
+        write_json(run_folder / RESULT, result)
+        os.replace(run_folder / RESULT, out / RESULT)
+    except OSError as error:
+        raise disk_error(error, out) from None

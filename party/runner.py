@@ -1,0 +1,254 @@
+"""One side of one job, from the open link to the files in its staging folder; the same for both parties."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import datetime
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from party.contract import Contract, DatasetFacts, check_agrees, parse_contract
+from party.datasets import Dataset, open_dataset
+from party.identity import TlsMaterial, public_identity
+from party.jobfile import Job, SideSpec, parse_job
+from party.measure import peak_memory_mb
+from party.prepare import Preparation, PreparedSet
+from party.progress import Emit, Progress
+from party.results import (
+    HOLDOUT,
+    MATCHES,
+    REJECTS,
+    RESULT,
+    audience_rows,
+    figures,
+    holdout_rows,
+    write_json,
+    write_list,
+)
+from party.session import agree, converse, say_goodbye, why_it_ended
+from party.spool import disk_error
+from party.transport import Link
+from party.workspace import DiskKeep, Workspace
+from psi.engines import Engine, open_engine
+from psi.errors import VeiljoinError
+from psi.participant import Participant
+from psi.receiver import Receiver
+from psi.results import AudienceResult
+from psi.secret import SecretBytes, SigningSeed
+from psi.seed import JobRandomness, new_seed
+from psi.sender import Sender
+from psi.terms import Role
+
+SOFTWARE: Final = "veiljoin 0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class SideConfig:
+    """All that one party's process needs for one job. It travels over a pipe, so no key touches the disk."""
+
+    side: str
+    job_table: Mapping[str, Any]
+    job_source: str
+    contract: bytes
+    data: Path
+    work: Path
+    staging: Path
+    address: str
+    patience: float
+    identity: SigningSeed
+    tls: TlsMaterial
+    partner_san: str
+    engine: str | None = None
+    threads: int | None = None
+
+    def to_json(self) -> str:
+        """Return the configuration as one line of JSON, secrets included: for a pipe, never for a file."""
+        return json.dumps(
+            {
+                "side": self.side,
+                "job_table": self.job_table,
+                "job_source": self.job_source,
+                "contract": _pack(self.contract),
+                "data": str(self.data),
+                "work": str(self.work),
+                "staging": str(self.staging),
+                "address": self.address,
+                "patience": self.patience,
+                "identity": _pack(self.identity.reveal()),
+                "authority": _pack(self.tls.authority),
+                "certificate": _pack(self.tls.certificate),
+                "key": _pack(self.tls.key.reveal()),
+                "partner_san": self.partner_san,
+                "engine": self.engine,
+                "threads": self.threads,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, line: str) -> SideConfig:
+        """Read what :meth:`to_json` wrote."""
+        table = json.loads(line)
+        tls = TlsMaterial(
+            _unpack(table.pop("authority")),
+            _unpack(table.pop("certificate")),
+            SecretBytes(_unpack(table.pop("key"))),
+        )
+        return cls(
+            contract=_unpack(table.pop("contract")),
+            identity=SigningSeed(_unpack(table.pop("identity"))),
+            data=Path(table.pop("data")),
+            work=Path(table.pop("work")),
+            staging=Path(table.pop("staging")),
+            tls=tls,
+            **table,
+        )
+
+
+def _pack(value: bytes) -> str:
+    return base64.b64encode(value).decode("ascii")
+
+
+def _unpack(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def open_side(spec: SideSpec, path: Path) -> Dataset:
+    """Open the dataset of one side and check that the columns it names are there."""
+    dataset = open_dataset(path, delimiter=spec.delimiter, encoding=spec.encoding)
+    dataset.require(*(column for column in (spec.identifier, spec.tier) if column))
+    return dataset
+
+
+def dataset_facts(dataset: Dataset) -> DatasetFacts:
+    """Return what a contract says of ``dataset``."""
+    return DatasetFacts(dataset.path.name, dataset.schema_fingerprint())
+
+
+class SideRun:
+    """Runs one side's part of one job over a link."""
+
+    def __init__(self, config: SideConfig, emit: Emit) -> None:
+        self._config = config
+        self._emit = emit
+        self.progress = Progress(emit)
+        self._job: Job = parse_job(config.job_table, config.job_source)
+        self._contract: Contract = parse_contract(config.contract)
+        self._terms = self._contract.terms()
+        self._dataset: Dataset = open_side(self._job.side(config.side), config.data)
+        self._contract.check_expiry(datetime.datetime.now(datetime.UTC))
+        own = dataset_facts(self._dataset)
+        check_agrees(self._contract, self._job, config.side, own, public_identity(config.identity))
+        try:
+            config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, config.staging) from None
+
+    async def over(self, link: Link) -> dict[str, Any]:
+        """Run the job over ``link`` and return this side's report. Tells the partner the code of an error."""
+        try:
+            return await self._run(link)
+        except VeiljoinError as error:
+            self.progress.stop()
+            await say_goodbye(link, error)
+            raise
+        except asyncio.CancelledError:
+            self.progress.stop()
+            await say_goodbye(link, VeiljoinError("The job was stopped.", code="cancelled"))
+            raise
+        except TimeoutError:
+            raise link.lost() from None
+
+    async def _run(self, link: Link) -> dict[str, Any]:
+        config = self._config
+        with self.progress.phase("agree"):
+            await agree(link, self._contract, config.side, config.identity, SOFTWARE)
+        randomness = JobRandomness(new_seed(), self._contract.hash)
+        engine = open_engine(self._terms.suite, config.engine, config.threads)
+        self._emit({"event": "engine", "engine": engine.name, "threads": engine.threads})
+        try:
+            with Workspace(config.work, config.threads) as workspace:
+                return await self._run_in(workspace, link, randomness, engine)
+        finally:
+            randomness.destroy()
+            engine.close()
+
+    async def _run_in(
+        self, workspace: Workspace, link: Link, randomness: JobRandomness, engine: Engine
+    ) -> dict[str, Any]:
+        config, terms = self._config, self._terms
+        preparation = Preparation(
+            self._job, config.side, self._dataset, terms, randomness, engine, workspace, self.progress
+        )
+        prepared = await self._while_linked(link, preparation.run, config.staging / REJECTS)
+
+        part = Receiver if self._contract.role(config.side) is Role.RECEIVER else Sender
+        role: Participant = part(terms, randomness, prepared, engine, DiskKeep(workspace, terms))
+        with self.progress.phase("exchange"):
+            await converse(link, role, workspace.spool("in"), self.progress)
+        with self.progress.phase("write"):
+            report = await asyncio.to_thread(self._write, prepared, role)
+        report["party"] |= {
+            "bytes_sent": link.traffic.sent,
+            "bytes_received": link.traffic.received,
+            "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
+            "engine": engine.name,
+            "threads": engine.threads,
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        write_json(config.staging / RESULT, self._own_result(report))
+        return report
+
+    async def _while_linked(self, link: Link, work: Callable[[Path], PreparedSet], path: Path) -> PreparedSet:
+        """Run ``work(path)`` in a thread; if the link ends meanwhile, stop it and say why."""
+        working = asyncio.create_task(asyncio.to_thread(work, path))
+        ended = asyncio.create_task(link.ended.wait())
+        try:
+            await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise await why_it_ended(link)
+            return working.result()
+        finally:
+            ended.cancel()
+            if not working.done():
+                # The thread must be out of the workspace before that is removed; it ends at its next batch.
+                self.progress.stop()
+                await asyncio.wait((working,))
+
+    def _write(self, prepared: PreparedSet, role: Participant) -> dict[str, Any]:
+        config, job = self._config, self._job
+        column = job.side(config.side).identifier
+        files = [REJECTS] if (config.staging / REJECTS).exists() else []
+        result = role.result
+        if isinstance(result, AudienceResult) and result.tier_of is not None:
+            rows, tiers = audience_rows(result, prepared, job.output)
+            write_list(config.staging / MATCHES, self._dataset, column, rows, tiers)
+            files.append(MATCHES)
+        if len(prepared.held_back[0]):
+            rows, tiers = holdout_rows(prepared)
+            write_list(config.staging / HOLDOUT, self._dataset, column, rows, tiers)
+            files.append(HOLDOUT)
+        facts = prepared.facts
+        return figures(job, config.side, prepared, role.peer, result) | {
+            "party": {
+                "rows": facts.rows,
+                "rejected": facts.rejected,
+                "duplicates": facts.duplicates,
+                "unique_persons": facts.persons,
+                "held_back": facts.held_back,
+                "files": files,
+            }
+        }
+
+    def _own_result(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """This side's own result file: the combined one of a rehearsal holds both."""
+        return {
+            "kind": self._job.kind.value,
+            "job": self._contract.job,
+            "contract": self._contract.hash.hex(),
+            **{key: value for key, value in report.items() if key != "party"},
+            "parties": {self._config.side: report["party"]},
+        }

@@ -1,0 +1,131 @@
+"""Drives one protocol role over one link: the greeting, the contract, then messages both ways until the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from party.contract import Contract
+from party.identity import sign_contract, verify_contract
+from party.progress import Progress
+from party.spool import Spool
+from party.transport import Link
+from psi.errors import PEER_WORDS, PeerViolation, VeiljoinError
+from psi.messages import Announce, Chunk, Message
+from psi.participant import Participant
+from psi.secret import SigningSeed
+from psi.streams import element_size
+from psi.suites import PROTOCOL_VERSION
+from veiljoin.messages import Abort, Hello, SignedContract
+
+# Each step of the greeting; the partner has nothing to compute in it.
+GREETING_SECONDS: Final = 30.0
+# Answers that wait for the link. Past that no more is received, which is what slows the partner down.
+_OUTBOX: Final = 4
+# How long to look for the partner's last word on a link that broke.
+REASON_SECONDS: Final = 2.0
+
+
+async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed, software: str) -> None:
+    """Exchange greetings and both signatures over the same contract (SPEC 8.2).
+
+    Raises ``PeerViolation`` if the partner speaks another version, means another contract or cannot sign it.
+    """
+    await link.send(Hello(PROTOCOL_VERSION, contract.job, software))
+    await link.send(SignedContract(contract.canonical, sign_contract(identity, contract.hash)))
+    async with asyncio.timeout(GREETING_SECONDS):
+        hello = await link.receive()
+        signed = await link.receive()
+    if not isinstance(hello, Hello) or not isinstance(signed, SignedContract):
+        raise PeerViolation(f"The {link.partner} did not begin with its greeting and the contract.")
+    if hello.protocol_version != PROTOCOL_VERSION:
+        raise PeerViolation(
+            f"The {link.partner} speaks protocol version {hello.protocol_version}, "
+            f"this node speaks {PROTOCOL_VERSION}.",
+            hint="update the older of the two nodes",
+        )
+    if hello.job != contract.job or signed.contract != contract.canonical:
+        raise PeerViolation(
+            f"The {link.partner} signed another contract than ours.",
+            hint="both sides need the same job file; draft the job again",
+            code="bad_contract",
+        )
+    other = "platform" if side == "bank" else "bank"
+    verify_contract(contract.identity(other), contract.hash, signed.signature, link.partner)
+
+
+async def converse(link: Link, role: Participant, spool: Spool, progress: Progress) -> None:
+    """Carry the messages of ``role`` until both sides have finished.
+
+    Two tasks: one receives and computes, one sends. Computing runs in threads, so that keepalive and the other
+    direction go on. Raises the role's or the link's error; the caller tells the partner.
+    """
+    outbox: asyncio.Queue[Iterator[Message] | None] = asyncio.Queue(_OUTBOX)
+    loop = asyncio.get_running_loop()
+    with (
+        ThreadPoolExecutor(1, "veiljoin-receive") as receiving,
+        ThreadPoolExecutor(1, "veiljoin-send") as sending,
+    ):
+
+        async def listen() -> None:
+            await outbox.put(role.start())
+            while not role.done:
+                message = await link.receive()
+                if isinstance(message, Hello | SignedContract | Abort):
+                    raise PeerViolation(f"The {link.partner} sent its greeting a second time.")
+                if isinstance(message, Chunk):
+                    await loop.run_in_executor(receiving, spool.received, message)
+                await outbox.put(await loop.run_in_executor(receiving, role.receive, message))
+                if isinstance(message, Announce):
+                    progress.expect(role.inbound_elements)
+                elif isinstance(message, Chunk):
+                    progress.advance(len(message.data) // element_size(role.terms, message.stream))
+            await outbox.put(None)
+
+        async def speak() -> None:
+            while (messages := await outbox.get()) is not None:
+                while (message := await loop.run_in_executor(sending, next, messages, None)) is not None:
+                    await link.send(message)
+
+        await _both(asyncio.create_task(listen()), asyncio.create_task(speak()))
+
+
+async def _both(listening: asyncio.Task[None], speaking: asyncio.Task[None]) -> None:
+    """Wait for both tasks; the first failure ends the other one and is raised as it is."""
+    tasks = (listening, speaking)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if speaking.done() and speaking.exception() is not None:
+            # Sending fails when the partner hangs up; why it did may still be waiting to be read.
+            await asyncio.wait((listening,), timeout=REASON_SECONDS)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def why_it_ended(link: Link) -> VeiljoinError:
+    """Return why a link that has ended did so: what the partner said last, if it said something."""
+    try:
+        async with asyncio.timeout(REASON_SECONDS):
+            while True:
+                await link.receive()
+    except VeiljoinError as error:
+        return error
+    except TimeoutError:
+        return link.lost()
+
+
+async def say_goodbye(link: Link, error: VeiljoinError) -> None:
+    """Tell the partner the code of ``error``, and no more, if the link still stands."""
+    word = error.code.peer if error.code.peer in PEER_WORDS else "failed"
+    try:
+        async with asyncio.timeout(1.0):
+            await link.send(Abort(word))
+    except (TimeoutError, VeiljoinError):
+        return  # nobody is there to be told

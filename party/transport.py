@@ -1,0 +1,140 @@
+"""What both gRPC directions share: channel settings, certificates' names, and the link over one stream.
+
+The traps that shaped it are in docs/transport.md: a killed peer looks like a clean end of stream, so an end
+without the protocol's own last message is always a lost link; and mutual TLS is not identity, so the
+certificate's SAN is checked on every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import grpc
+
+from psi.errors import LinkLost, PeerAborted
+from psi.messages import MAX_CHUNK_BYTES
+from veiljoin import codec
+from veiljoin.messages import Abort, WireMessage
+from veiljoin.v1 import session_pb2 as pb
+
+# One full chunk and its envelope; anything larger is refused before it is buffered.
+MAX_MESSAGE: Final = MAX_CHUNK_BYTES + 1024
+# gRPC puts a flag and a length of 4 bytes before each message.
+_PREFIX: Final = 5
+# A cut link or a stopped partner is noticed after at most KEEPALIVE_TIME + KEEPALIVE_TIMEOUT.
+KEEPALIVE_TIME_MS: Final = 2_000
+KEEPALIVE_TIMEOUT_MS: Final = 3_000
+# How long the last message of a job may take to leave before the link is dropped anyway.
+GOODBYE_SECONDS: Final = 3.0
+
+OPTIONS: Final[Sequence[tuple[str, Any]]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # The listener would otherwise punish the partner's keepalive as too many pings.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # Masked points do not compress; trying would only show their number in the time it takes.
+    ("grpc.default_compression_algorithm", 0),
+)
+
+# What gRPC raises on a stream whose call has ended under it.
+_BROKEN: Final = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
+
+
+class EnvelopeStream(Protocol):
+    """The part of a gRPC stream that a link uses; server contexts and client calls both have it."""
+
+    async def read(self) -> Any:
+        """Return the next envelope, or ``grpc.aio.EOF``."""
+
+    async def write(self, message: Any) -> None:
+        """Send an envelope; returns once flow control lets it go."""
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call back when the call has ended, for whatever reason."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of gRPC messages in each direction, length prefixes included."""
+
+    sent: int = 0
+    received: int = 0
+
+
+class Link:
+    """One job's stream to ``partner``, as messages. Created inside a running event loop."""
+
+    def __init__(self, stream: EnvelopeStream, partner: str) -> None:
+        self._stream = stream
+        self.partner = partner
+        self.traffic = Traffic()
+        # Set when the call has ended, so that a party that is busy reading its own file learns of it at once.
+        self.ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stream.add_done_callback(lambda _: loop.call_soon_threadsafe(self.ended.set))
+
+    async def send(self, message: WireMessage) -> None:
+        """Send ``message``. Raises ``LinkLost``."""
+        envelope = codec.encode(message)
+        try:
+            await self._stream.write(envelope)
+        except _BROKEN:
+            raise self.lost() from None
+        self.traffic.sent += envelope.ByteSize() + _PREFIX
+
+    async def receive(self) -> WireMessage:
+        """Return the next message. Raises ``LinkLost``, ``PeerAborted`` or ``PeerViolation``."""
+        try:
+            envelope = await self._stream.read()
+        except _BROKEN:
+            raise self.lost() from None
+        if not isinstance(envelope, pb.Envelope):
+            # A clean end of stream: also what a killed partner looks like.
+            raise self.lost()
+        self.traffic.received += envelope.ByteSize() + _PREFIX
+        message = codec.decode(envelope)
+        if isinstance(message, Abort):
+            raise aborted(self.partner, message.code)
+        return message
+
+    def lost(self) -> LinkLost:
+        """Return the error of a link that ended before the job did."""
+        return LinkLost(
+            f"The connection to the {self.partner} ended before the job was done.",
+            hint=f"ask the {self.partner} whether its process still runs, then start the job again",
+        )
+
+
+_ABORT_HINTS: Final[Mapping[str, str]] = {
+    "setup_failed": "its node could not be set up; its operator sees why",
+    "input_refused": "its input could not be used; its operator sees the file and the reason",
+    "limit_exceeded": "its set is larger than the contract allows; draft the job with a higher limit",
+    "policy_refused": "its policy refused, mostly because a set or a tier is too small",
+    "contract_refused": "its contract differs; both sides need the same job file",
+    "protocol_violation": "it received something that the protocol forbids; compare both versions",
+    "identity_refused": "it does not accept our certificate; check the enrolment",
+    "cancelled": "a person stopped the job there",
+}
+
+
+def aborted(partner: str, code: str) -> PeerAborted:
+    """Return the error for a partner that ended the job with ``code``."""
+    return PeerAborted(
+        f"The {partner} ended the job with code {code}.",
+        peer_code=code,
+        hint=_ABORT_HINTS.get(code, "its operator sees the reason"),
+    )
+
+
+def peer_names(auth_context: Mapping[str, Sequence[bytes]]) -> frozenset[str]:
+    """Return the subject alternative names in the partner's verified certificate."""
+    names = auth_context.get("x509_subject_alternative_name", ())
+    return frozenset(name.decode("utf-8", "replace") for name in names)

@@ -1,0 +1,105 @@
+"""The one codec between messages and protobuf envelopes, used by both gRPC directions.
+
+Decoding is strict: an envelope without a body, an unknown field or an unknown number is a violation, so that
+nothing travels beside the messages that the specification lists.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message as Protobuf
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from psi.errors import PeerViolation
+from psi.messages import Announce, Chunk, Finish, Stream, StreamEnd, Tier, TokenCommitment
+from psi.terms import Role
+from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
+from veiljoin.v1 import session_pb2 as pb
+
+
+def encode(message: WireMessage) -> pb.Envelope:
+    """Return ``message`` as an envelope."""
+    match message:
+        case Chunk(session, stream, sequence, data):
+            return pb.Envelope(
+                chunk=pb.Chunk(session=session, stream=int(stream), sequence=sequence, data=data)
+            )
+        case StreamEnd(session, stream, count, digest):
+            end = pb.StreamEnd(session=session, stream=int(stream), count=count, digest=digest)
+            return pb.Envelope(stream_end=end)
+        case Announce():
+            announce = pb.Announce(
+                contract=message.contract,
+                role=int(message.role),
+                tiers=[pb.Tier(label=tier.label, size=tier.size) for tier in message.tiers],
+                seed_commitment=message.seed_commitment,
+                input_commitment=message.input_commitment,
+            )
+            return pb.Envelope(announce=announce)
+        case TokenCommitment(session, digest):
+            return pb.Envelope(token_commitment=pb.TokenCommitment(session=session, digest=digest))
+        case Finish(session, transcript):
+            return pb.Envelope(finish=pb.Finish(session=session, transcript=transcript))
+        case Hello(version, job, software):
+            return pb.Envelope(hello=pb.Hello(protocol_version=version, job=job, software=software))
+        case SignedContract(contract, signature):
+            return pb.Envelope(signed_contract=pb.SignedContract(contract=contract, signature=signature))
+        case Abort(code):
+            return pb.Envelope(abort=pb.Abort(code=code))
+
+
+def decode(envelope: pb.Envelope) -> WireMessage:
+    """Return the message in ``envelope``. Raises ``PeerViolation`` for anything but exactly one message."""
+    _no_unknown_fields(envelope)
+    name = envelope.WhichOneof("body")
+    if name is None:
+        raise PeerViolation("The partner sent an empty envelope.")
+    body = getattr(envelope, name)
+    _no_unknown_fields(body)
+    match body:
+        case pb.Chunk():
+            return Chunk(body.session, _stream(body.stream), body.sequence, body.data)
+        case pb.StreamEnd():
+            return StreamEnd(body.session, _stream(body.stream), body.count, body.digest)
+        case pb.Announce():
+            for tier in body.tiers:
+                _no_unknown_fields(tier)
+            return Announce(
+                contract=body.contract,
+                role=_role(body.role),
+                tiers=tuple(Tier(tier.label, tier.size) for tier in body.tiers),
+                seed_commitment=body.seed_commitment,
+                input_commitment=body.input_commitment,
+            )
+        case pb.TokenCommitment():
+            return TokenCommitment(body.session, body.digest)
+        case pb.Finish():
+            return Finish(body.session, body.transcript)
+        case pb.Hello():
+            return Hello(body.protocol_version, body.job, body.software)
+        case pb.SignedContract():
+            return SignedContract(body.contract, body.signature)
+        case pb.Abort():
+            return Abort(body.code)
+    raise PeerViolation("The partner sent a message that this version does not know.")
+
+
+def _no_unknown_fields(message: Protobuf) -> None:
+    if len(UnknownFieldSet(message)):
+        raise PeerViolation(
+            "The partner sent a field that this version does not know.",
+            hint="both sides need the same version of Veiljoin",
+        )
+
+
+def _stream(number: int) -> Stream:
+    try:
+        return Stream(number)
+    except ValueError:
+        raise PeerViolation("The partner named a stream that does not exist.") from None
+
+
+def _role(number: int) -> Role:
+    try:
+        return Role(number)
+    except ValueError:
+        raise PeerViolation("The partner named a role that does not exist.") from None

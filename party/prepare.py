@@ -32,7 +32,6 @@ from party.tiers import TierColumn
 from party.workspace import Table, Workspace
 from psi.engines import Engine
 from psi.errors import PolicyRefusal, UsageError
-from psi.hash_to_curve import hash_to_group
 from psi.messages import Tier
 from psi.seed import LABEL_HOLDOUT, LABEL_ORDER, JobRandomness
 from psi.suites import domain_separation_tag
@@ -154,8 +153,8 @@ class Preparation:
             for batch in read_batches(self._dataset, columns):
                 identifiers, kept = self._accept(batch, normaliser, rejected)
                 if identifiers:
-                    points = hash_to_group(self._terms.suite, tag, identifiers)
-                    pending.append((masking.submit(self._engine.mask, points, scalar), kept))
+                    masked = masking.submit(self._engine.hash_and_mask, tag, identifiers, scalar)
+                    pending.append((masked, kept))
                 if len(pending) > _AHEAD:
                     self._store(*pending.popleft())
                 self._progress.advance(len(batch))

@@ -197,7 +197,7 @@ class SideRun:
             "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
             "engine": engine.name,
             "threads": engine.threads,
-            "peak_memory_mb": peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(engine.processes),
         }
         write_json(config.staging / RESULT, self._own_result(report))
         return report

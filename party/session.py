@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -77,7 +78,12 @@ async def converse(link: Link, role: Participant, spool: Spool, progress: Progre
                     raise PeerViolation(f"The {link.partner} sent its greeting a second time.")
                 if isinstance(message, Chunk):
                     await loop.run_in_executor(receiving, spool.received, message)
-                await outbox.put(await loop.run_in_executor(receiving, role.receive, message))
+                answers = await loop.run_in_executor(receiving, role.receive, message)
+                first = next(answers, None)
+                if first is not None:
+                    # Only what is to be sent takes a place: while our own set is on its way out, we must go on
+                    # reading, or both sides would wait for each other.
+                    await outbox.put(itertools.chain((first,), answers))
                 if isinstance(message, Announce):
                     progress.expect(role.inbound_elements)
                 elif isinstance(message, Chunk):

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from psi.engines import Engine
-from psi.hash_to_curve import hash_to_group
 from psi.messages import Tier
 from psi.ports import Ranks, TokenJoin, TokenShelf
 from psi.seed import LABEL_ORDER, JobRandomness
@@ -34,8 +33,7 @@ class MemorySet:
         sizes = [len(members) for _, members in tiers]
         root = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in identifiers)).digest()
         tag = domain_separation_tag(terms.suite, terms.contract)
-        points = hash_to_group(terms.suite, tag, identifiers)
-        masked = engine.mask(points, randomness.scalar(terms.suite))
+        masked = engine.hash_and_mask(tag, identifiers, randomness.scalar(terms.suite))
         ranks = randomness.ranks(LABEL_ORDER, 0, len(identifiers))
         # Primary key last: tier by tier, and by secret rank within a tier.
         self.origin = np.lexsort((ranks, np.repeat(np.arange(len(sizes)), sizes)))

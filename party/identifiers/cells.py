@@ -108,8 +108,17 @@ def running_count(flags: Mask) -> Ints:
     return result
 
 
+_TEXT_TYPES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+
+
 def strings(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Any Arrow string column as one ``large_string`` array without nulls (null becomes empty)."""
+    """Any Arrow string column as one ``large_string`` array without nulls (null becomes empty).
+
+    Raises ``TypeError`` for columns that are not text; numbers would lose leading zeros before they get here.
+    """
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if not any(test(kind) for test in _TEXT_TYPES):
+        raise TypeError(f"identifiers are read as text, not as {kind}")
     if isinstance(array, pa.ChunkedArray):
         chunks = [chunk.cast(pa.large_string()) for chunk in array.chunks]
         array = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_string())

@@ -96,7 +96,9 @@ def parse_form(text: str) -> Form:
             f"Identifier {text!r} names a spelling, which only hashed forms have.",
             hint=f"Write {parts[0]!r} to match raw identifiers, or for example 'sha256:{written}'.",
         )
-    near = difflib.get_close_matches(written, _all_forms(), n=1, cutoff=0.5)
+    forms = _all_forms()
+    same_kind = [form for form in forms if len(parts) > 1 and form.split(":")[:2] == parts[:2]]
+    near = difflib.get_close_matches(written, same_kind or forms, n=1, cutoff=0.5)
     raise UsageError(
         f"Identifier {text!r} is not a known form.",
         hint=(f"Did you mean {near[0]!r}? " if near else "")

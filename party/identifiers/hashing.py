@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from cryptography.hazmat.primitives import hashes
 
-from party.identifiers.cells import HEX, LOWER, QUOTING, WHITESPACE, Cells, Ints, strings, table, tidy
+from party.identifiers.cells import HEX, LOWER, QUOTING, WHITESPACE, Bytes, Cells, Ints, strings, table, tidy
 from party.identifiers.forms import ALGORITHMS
 from party.identifiers.opaque import NOTHING
 from party.identifiers.outcome import Normalised, Outcome
@@ -36,13 +37,21 @@ def digester(algorithm: str) -> Callable[[bytes], bytes]:
     if algorithm == "sha256":
         return lambda data: hashlib.sha256(data).digest()
     # hashlib has SM3 only where the OpenSSL it was built with does; the cryptography package brings its own.
+    if algorithm in hashlib.algorithms_available:
+        return lambda data: hashlib.new("sm3", data).digest()
     return _sm3
 
 
 def _fillers(digest: Callable[[bytes], bytes]) -> set[bytes]:
     """Digests of "nothing": a list that was hashed without cleaning is full of them."""
     words = {word for name in NOTHING for word in (name, name.upper(), name.capitalize())}
-    return {digest(word.encode()) for word in (*words, "", "0", "NaN")}
+    return {digest(word.encode()) for word in (*words, "", "NaN")}
+
+
+def _words(matrix: Bytes) -> npt.NDArray[np.uint64]:
+    """The first eight bytes of each row as one number, shape (n, width) -> (n,)."""
+    words: npt.NDArray[np.uint64] = np.ascontiguousarray(matrix[:, :8]).view(np.uint64).reshape(-1)
+    return words
 
 
 class Hasher:
@@ -53,7 +62,8 @@ class Hasher:
         self._digest = digester(algorithm)
         self._width = 2 * ALGORITHMS[algorithm]
         fillers = _fillers(self._digest) | {bytes(ALGORITHMS[algorithm])}
-        self._fillers = np.array(sorted(filler.hex().encode("ascii") for filler in fillers))
+        joined = b"".join(sorted(fillers)).hex().encode("ascii")
+        self._fillers = np.frombuffer(joined, np.uint8).reshape(-1, self._width)
 
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> Normalised:
         cells = tidy(array)
@@ -68,8 +78,10 @@ class Hasher:
 
     def _take_digests(self, outcome: Outcome, cells: Cells, rows: Ints) -> None:
         matrix = LOWER[cells.matrix(rows, self._width)]
-        keys = np.ascontiguousarray(matrix).view(f"S{self._width}").reshape(-1)
-        filler = np.isin(keys, self._fillers)
+        # Eight bytes of each digest first: comparing all of it for every row would cost more than the rest.
+        filler = np.isin(_words(matrix), _words(self._fillers))
+        maybe = np.flatnonzero(filler)
+        filler[maybe] = (matrix[maybe][:, None, :] == self._fillers).all(axis=2).any(axis=1)
         outcome.reject(rows[filler], "placeholder")
         outcome.accept(rows[~filler], matrix[~filler])
 

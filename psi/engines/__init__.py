@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
+from psi.engines.pool import Kernel, PooledEngine
 from psi.errors import UsageError
 from psi.secret import Scalar
 from psi.suites import Suite, suggestion
@@ -31,18 +32,28 @@ class Engine(Protocol):
         engine lost a process it works with, and ``ValueError`` for other lengths than n x 32.
         """
 
+    def hash_and_mask(self, tag: bytes, identifiers: Sequence[bytes], scalar: Scalar) -> bytes:
+        """Hash n identifiers to the group under the domain separation tag ``tag``, then :meth:`mask` them."""
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Process ids of the worker processes that run now."""
+
     def close(self) -> None:
-        """End threads and processes; a second call does nothing, and no mask follows."""
+        """End the worker processes; a second call does nothing."""
 
 
-class _EngineModule(Protocol):
-    """What each module of this package offers."""
+class _KernelModule(Protocol):
+    """What each kernel's module offers."""
+
+    SMALLEST: int
+    """Elements below which a batch is not worth a worker process."""
 
     def reason_unusable(self) -> str | None:
-        """Return one sentence that says why the engine cannot run here, or None when it can."""
+        """Return one sentence that says why the kernel cannot run here, or None when it can."""
 
-    def create(self, threads: int) -> Engine:
-        """Open the engine; call it only after :meth:`reason_unusable` returned None."""
+    def multiply(self, points: bytes, secret: bytes) -> bytes:
+        """Multiply each of n encoded elements by the scalar; all-zero where there is no valid product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +108,11 @@ def open_engine(suite: Suite, force: str | None = None, threads: int | None = No
                 hint="Leave the engine open to take the best one this machine can run.",
                 code="engine_unavailable",
             )
-        return _module(force).create(threads)
+        return _open(suite, force, threads)
     statuses = available(suite)
     for status in statuses:
         if status.usable:
-            return _module(status.name).create(threads)
+            return _open(suite, status.name, threads)
     reasons = " ".join(f"{status.name}: {status.reason}" for status in statuses)
     raise UsageError(
         f"No masking engine of suite {suite.id} can run here. {reasons}",
@@ -117,6 +128,16 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _module(name: str) -> _EngineModule:
+def kernel_of(name: str) -> Kernel:
+    """Return the kernel of the engine ``name``: one thread, in this process."""
+    return _module(name).multiply
+
+
+def _open(suite: Suite, name: str, threads: int) -> Engine:
+    module = _module(name)
+    return PooledEngine(suite, name, module.multiply, threads, module.SMALLEST)
+
+
+def _module(name: str) -> _KernelModule:
     # Imported when asked for: an engine's libraries are large, and may not be installed.
-    return cast(_EngineModule, importlib.import_module(_MODULES[name]))
+    return cast(_KernelModule, importlib.import_module(_MODULES[name]))

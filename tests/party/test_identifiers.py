@@ -1,10 +1,9 @@
-"""Identifiers: published vectors, an independent oracle, and what must stay the same however a cell is spelled."""
+"""Identifiers: published vectors, an independent oracle, and what no spelling may change."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import traceback
 from collections.abc import Sequence
 
 import duckdb
@@ -15,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from party.identifiers import ALGORITHMS, REASON_TEXT, REASONS, TYPES, Normaliser, parse_form
-from party.identifiers.hashing import digester
+from party.identifiers.hashing import _sm3, digester
 from party.synthetic import canonical, messy
 from psi.errors import UsageError
 
 MOBILES = st.builds("1{}{:09d}".format, st.integers(3, 9), st.integers(0, 10**9 - 1))
-WIDE = str.maketrans("0123456789", "０１２３４５６７８９")  # noqa: RUF001  full-width digits are the point
+WIDE_DIGITS = "".join(chr(0xFF10 + digit) for digit in range(10))  # as Chinese input methods type them
+WIDE = str.maketrans("0123456789+@a", WIDE_DIGITS + "\uff0b\uff20\uff41")
 NBSP, IDEOGRAPHIC, ZERO_WIDTH, BOM, BIDI = "\u00a0", "\u3000", "\u200b", "\ufeff", "\u202d"
 
 
@@ -36,7 +36,7 @@ def normalise(form: str, *cells: str | None, region: str = "CN") -> list[str]:
     return found
 
 
-# --- forms ---------------------------------------------------------------------------------------------------
+# --- forms
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -87,7 +87,7 @@ def test_reasons_have_texts_in_both_languages() -> None:
     assert all(texts["en"] and texts["zh"] for texts in REASON_TEXT.values())
 
 
-# --- phone ---------------------------------------------------------------------------------------------------
+# --- phone
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_reasons_have_texts_in_both_languages() -> None:
         "8613800138000",
         "013800138000",
         "+86 0138 0013 8000",
-        "１３８００１３８０００",  # noqa: RUF001
-        "＋８６１３８００１３８０００",  # noqa: RUF001
+        "13800138000".translate(WIDE),
+        "+8613800138000".translate(WIDE),
         f"{IDEOGRAPHIC}138{NBSP}0013{ZERO_WIDTH}8000{BOM}",
         f"{BIDI}13800138000\u202c",
         "138\u20130013\u20138000",
@@ -147,8 +147,7 @@ def test_what_is_no_phone_has_a_reason(cell: str | None, reason: str) -> None:
 
 
 def test_numbers_of_other_countries_and_landlines() -> None:
-    # 650 253 0000 and 21 6234 5678 are the examples of the numbering plan library's documentation style:
-    # published, and nobody's private line.
+    # A company's published switchboard, and a number of the right shape for Shanghai.
     assert normalise("phone", "+1 (650) 253-0000", "001 650 253 0000") == ["+16502530000"] * 2
     assert normalise("phone", "021-62345678") == ["+862162345678"]
     assert normalise("phone", "62345678", "2162345678") == ["<bad_length>"] * 2
@@ -181,7 +180,7 @@ def test_decoration_never_changes_a_mobile(
     assert normalise("phone", cell) == [f"+86{mobile}"]
 
 
-@settings(max_examples=300)
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=20), MOBILES), max_size=8))
 def test_any_text_is_decided_and_batches_do_not_matter(cells: list[str | None]) -> None:
     for form in ("phone", "sha256:phone:cn11", "email", "national_id", "opaque", "md5:oaid", "uscc", "idfa"):
@@ -191,8 +190,7 @@ def test_any_text_is_decided_and_batches_do_not_matter(cells: list[str | None]) 
 
 @given(st.integers(1, 2**31), st.sampled_from(TYPES))
 def test_canonical_stays_canonical(seed: int, kind: str) -> None:
-    persons = np.arange(20)
-    plain = canonical(kind, persons, seed)
+    plain = canonical(kind, np.arange(20), seed)
     first = normalise(kind, *plain.to_pylist())
     assert not any(found.startswith("<") for found in first)
     assert normalise(kind, *first) == first
@@ -201,7 +199,7 @@ def test_canonical_stays_canonical(seed: int, kind: str) -> None:
 
 
 def test_layout_of_the_column_does_not_matter() -> None:
-    cells = ["13800138000", None, "+86 139 0013 9000", "x", "１３８００１３８００１"]  # noqa: RUF001
+    cells = ["13800138000", None, "+86 139 0013 9000", "x", "13800138001".translate(WIDE)]
     wanted = Normaliser(parse_form("phone"))(pa.array(cells)).canonical
     chunked = pa.chunked_array([cells[:2], cells[2:]], pa.string())
     sliced = pa.array(["junk", *cells, "junk"]).slice(1, len(cells))
@@ -218,16 +216,17 @@ def test_duckdb_with_its_own_rules_agrees_on_messy_mobiles() -> None:
     plain = canonical("phone", np.arange(20_000), 5)
     cells = messy(parse_form("phone"), plain, random).to_pylist()
     for row in range(0, 20_000, 97):  # a share of broken cells, so that both must reject the same
-        cells[row] = str(random.choice(["", "12345", "abc", "1.38E+10", cells[row] + "1", cells[row][:-1]]))
+        broken = ["", "12345", "abc", "1.38E+10", cells[row].strip() + "1", cells[row].strip()[:-1]]
+        cells[row] = broken[random.integers(len(broken))]
     found = Normaliser(parse_form("phone"))(pa.array(cells))
-    rows = pa.table({"n": range(20_000), "cell": cells, "found": found.canonical.cast(pa.string())})
+    rows = pa.table({"cell": cells, "found": found.canonical.cast(pa.string())})
     with duckdb.connect() as database:
         database.register("rows", rows)
         agreed, disagreed, accepted = database.execute(
             r"""
             with cleaned as (
                 select found, regexp_replace(
-                    regexp_replace(translate(cell, '０１２３４５６７８９', '0123456789'), '\.0$', ''),
+                    regexp_replace(translate(cell, $wide, '0123456789'), '\.0$', ''),
                     '[ .()-]', '', 'g') as text
                 from rows),
             expected as (
@@ -237,17 +236,19 @@ def test_duckdb_with_its_own_rules_agrees_on_messy_mobiles() -> None:
             select count(*) filter (found is not distinct from wanted),
                    count(*) filter (found is distinct from wanted), count(wanted)
             from expected
-            """
+            """,
+            {"wide": WIDE_DIGITS},
         ).fetchall()[0]
     assert (agreed, disagreed) == (20_000, 0)
     assert 19_000 < accepted < 20_000
 
 
-# --- other types ---------------------------------------------------------------------------------------------
+# --- other types
 
 
 def test_email() -> None:
-    assert normalise("email", " A.B+c@QQ.com ", "a.b+c@qq.com", "ａ.b+c＠qq.com") == ["a.b+c@qq.com"] * 3  # noqa: RUF001
+    spelled = [" A.B+c@QQ.com ", "a.b+c@qq.com", "a.b+c@qq.com".translate(WIDE)]
+    assert normalise("email", *spelled) == ["a.b+c@qq.com"] * 3
     # The domain is IANA's test name in Chinese and its published ASCII form.
     assert normalise("email", "me@例子.测试") == ["me@xn--fsqu00a.xn--0zwm56d"]
     assert normalise("email", "a@b", "a@@b.cn", "a b@c.cn", ".a@b.cn", "a@-b.cn", "a") == ["<bad_syntax>"] * 6
@@ -262,36 +263,27 @@ def test_email() -> None:
 def test_national_id() -> None:
     # The worked example of GB 11643-1999.
     assert normalise("national_id", "11010519491231002X", " 11010519491231002x") == ["11010519491231002X"] * 2
-    assert normalise("national_id", "110105491231002") == ["11010519491231002X"]  # the same, as issued before
+    assert normalise("national_id", "110105491231002") == ["11010519491231002X"]  # as it was issued before
     assert normalise("national_id", "440524188001010014") == ["440524188001010014"]
-    assert normalise(
-        "national_id",
-        "110105194912310021",
-        "1101051949123100",
-        "1.10105E+17",
-        "110105194912310020.0",
-        "X10105194912310020",
-        None,
-        "0" * 18,
-    ) == [
-        "<bad_checksum>",
-        "<bad_length>",
-        "<scientific_notation>",
-        "<scientific_notation>",
-        "<bad_characters>",
-        "<empty>",
-        "<placeholder>",
-    ]
+    refused = {
+        "110105194912310021": "bad_checksum",
+        "1101051949123100": "bad_length",
+        "1.10105E+17": "scientific_notation",
+        "110105194912310020.0": "scientific_notation",
+        "X10105194912310020": "bad_characters",
+        "": "empty",
+        "0" * 18: "placeholder",
+    }
+    assert normalise("national_id", *refused) == [f"<{reason}>" for reason in refused.values()]
 
 
 def _id_check(body: str) -> str:
     """ISO 7064 MOD 11-2 in its recursive form, as an oracle for the weights."""
-    product = 10
     remainder = 0
     for digit in body:
         remainder = (remainder + int(digit)) * 2 % 11
-    product = (12 - remainder) % 11
-    return "X" if product == 10 else str(product)
+    check = (12 - remainder) % 11
+    return "X" if check == 10 else str(check)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +302,7 @@ def test_national_id_date_and_region(body: str, reason: str) -> None:
 
 
 def test_uscc() -> None:
-    # The worked example of GB 32100-2015, annex B style: a published company code.
+    # A published company code.
     assert normalise("uscc", " 91350100m000100y43 ") == ["91350100M000100Y43"]
     assert normalise("uscc", "91350100M000100Y44", "91350100M000100Y4", "9135010OM000100Y43", "") == [
         "<bad_checksum>",
@@ -321,11 +313,9 @@ def test_uscc() -> None:
 
 
 def test_imei() -> None:
-    # 49-015420-323751-8 is the example of 3GPP TS 23.003.
-    assert (
-        normalise("imei", "490154203237518", "49-015420-323751-8", "490154203237518.0")
-        == ["490154203237518"] * 3
-    )
+    # 49-015420-323751-8 is a widely published example with a valid Luhn digit.
+    spelled = ["490154203237518", "49-015420-323751-8", "490154203237518.0"]
+    assert normalise("imei", *spelled) == ["490154203237518"] * 3
     assert normalise("imei", "490154203237517", "49015420323751", "0" * 15, "4.9E+14", "x") == [
         "<bad_checksum>",
         "<bad_length>",
@@ -338,10 +328,14 @@ def test_imei() -> None:
 @pytest.mark.parametrize("kind", ["national_id", "imei", "uscc"])
 def test_one_wrong_digit_is_always_noticed(kind: str) -> None:
     cell = canonical(kind, np.array([7]), 3)[0].as_py()
-    for place, digit in enumerate(cell):
-        for other in "0123456789":
-            if other != digit:
-                assert normalise(kind, cell[:place] + other + cell[place + 1 :])[0].startswith("<")
+    wrong = [
+        cell[:place] + other + cell[place + 1 :]
+        for place, digit in enumerate(cell)
+        for other in "0123456789"
+        if other != digit
+    ]
+    assert all(found.startswith("<") for found in normalise(kind, *wrong))
+    assert normalise(kind, cell) == [cell]
 
 
 def test_advertising_ids() -> None:
@@ -349,15 +343,15 @@ def test_advertising_ids() -> None:
     spelled = [cell, cell.lower(), cell.replace("-", ""), f" {{{cell}}} "]
     assert normalise("idfa", *spelled) == [cell] * 4
     assert normalise("gaid", *spelled) == [cell.lower()] * 4
-    assert normalise(
-        "idfa",
-        "00000000-0000-0000-0000-000000000000",
-        "0" * 32,
-        "d41d8cd98f00b204e9800998ecf8427e",
-        "zz",
-        "abc",
-        "",
-    ) == ["<placeholder>", "<placeholder>", "<looks_hashed>", "<bad_characters>", "<bad_length>", "<empty>"]
+    refused = {
+        "00000000-0000-0000-0000-000000000000": "placeholder",
+        "0" * 32: "placeholder",
+        "d41d8cd98f00b204e9800998ecf8427e": "looks_hashed",
+        "zz": "bad_characters",
+        "abc": "bad_length",
+        "": "empty",
+    }
+    assert normalise("idfa", *refused) == [f"<{reason}>" for reason in refused.values()]
     assert normalise("oaid", cell, cell.replace("-", "")) == [cell.lower().replace("-", "")] * 2
     assert normalise("oaid", "0123456789ABCDEF", "ab" * 32) == ["0123456789abcdef", "ab" * 32]
     assert normalise("oaid", "0" * 16, "ab" * 33, "0123") == ["<placeholder>", "<bad_length>", "<bad_length>"]
@@ -365,31 +359,22 @@ def test_advertising_ids() -> None:
 
 def test_opaque_keys_keep_case_and_zeros_but_not_padding() -> None:
     """Padding, or a leading zero lost, made matches vanish silently elsewhere; so did empty keys that met."""
-    assert normalise("opaque", " 007 ", f"{BOM}007{NBSP}", "aB", "a b", "NA") == [
-        "007",
-        "007",
-        "aB",
-        "a b",
-        "NA",
-    ]
-    assert normalise("opaque", "", None, "  ", "null", "N/A", "x" * 1025) == [
-        *["<empty>"] * 3,
-        *["<placeholder>"] * 2,
-        "<bad_length>",
-    ]
+    kept = [" 007 ", f"{BOM}007{NBSP}", "aB", "a b", "NA"]
+    assert normalise("opaque", *kept) == ["007", "007", "aB", "a b", "NA"]
+    assert normalise("opaque", "", None, "  ") == ["<empty>"] * 3
+    assert normalise("opaque", "null", "N/A", "-") == ["<placeholder>"] * 3
+    assert normalise("opaque", "x" * 1024, "x" * 1025) == ["x" * 1024, "<bad_length>"]
     assert normalise("openid", " oAbC_-9 ", "o b") == ["oAbC_-9", "<bad_characters>"]
 
 
-# --- hashed forms --------------------------------------------------------------------------------------------
+# --- hashed forms
 
 
 def test_sm3_has_the_published_vectors() -> None:
     # GB/T 32905-2016, annex A.1 and A.2.
-    assert digester("sm3")(b"abc").hex() == "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
-    assert (
-        digester("sm3")(b"abcd" * 16).hex()
-        == "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732"
-    )
+    for sm3 in (digester("sm3"), _sm3):
+        assert sm3(b"abc").hex() == "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+        assert sm3(b"abcd" * 16).hex() == "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732"
 
 
 @pytest.mark.parametrize(
@@ -414,7 +399,7 @@ def test_raw_mobiles_meet_hashes_of_the_stated_spelling(form: str, hashed: str) 
         ("md5:gaid:lower-bare", "6D92078A-8246-4BA4-AE5B-76104861E7DC", "6d92078a82464ba4ae5b76104861e7dc"),
         ("sha256:oaid", "6D92078A-8246-4BA4-AE5B-76104861E7DC", "6d92078a-8246-4ba4-ae5b-76104861e7dc"),
         ("sha256:email", " Me@QQ.com", "me@qq.com"),
-        ("sha256:opaque", " ００7 ", "００7"),  # noqa: RUF001  an opaque key is not brought to NFKC
+        ("sha256:opaque", f" {WIDE_DIGITS} ", WIDE_DIGITS),  # an opaque key is not brought to NFKC
     ],
 )
 def test_each_variant_hashes_its_spelling(form: str, cell: str, hashed: str) -> None:
@@ -434,7 +419,7 @@ def test_rejects_in_hashed_columns() -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("word", [b"", b"NULL", b"null", b"None"])
 def test_the_hash_of_nothing_is_nobody(algorithm: str, word: bytes) -> None:
-    """Lists that were hashed without cleaning hold the same digest for every empty cell; both sides have it."""
+    """A list hashed without cleaning has the same digest for each empty cell, and so has the other side's."""
     digest = digester(algorithm)(word).hex()
     zero = "0" * len(digest)
     assert normalise(f"{algorithm}:phone:cn11", digest, zero) == ["<placeholder>"] * 2
@@ -444,6 +429,7 @@ def test_results_show_no_identifier() -> None:
     result = Normaliser(parse_form("phone"))(pa.array(["13800138000", "x"]))
     assert repr(result) == str(result) == "Normalised(2 rows, 1 accepted)"
     assert result.counts() == {"bad_characters": 1}
-    with pytest.raises(UsageError) as caught:
-        parse_form("sha256:phone")
-    assert not re.search(r"\d{9}", "".join(traceback.format_exception(caught.value)))
+    for cells in (pa.array([13800138000]), pa.array([["13800138000"]])):
+        with pytest.raises(TypeError, match="as text") as caught:
+            Normaliser(parse_form("phone"))(cells)
+        assert not re.search(r"\d{9}", str(caught.value))

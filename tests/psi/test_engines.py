@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -71,9 +73,7 @@ def oracle(suite: Suite, points: bytes, scalar: Scalar) -> bytes:
 
 @every_engine
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 130])
-def test_masks_equal_the_reference(
-    opened: Opened, suite: Suite, name: str, threads: int, count: int
-) -> None:
+def test_masks_equal_the_reference(opened: Opened, suite: Suite, name: str, threads: int, count: int) -> None:
     points, scalar = points_of(suite, count), scalar_of(suite, count)
     expected = oracle(suite, points[: 32 * 9], scalar)
     masks = opened[name, threads].mask(points, scalar)
@@ -112,7 +112,10 @@ def test_masks_commute(opened: Opened, suite: Suite, name: str, threads: int) ->
 
 
 @settings(max_examples=30)
-@given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=20), st.binary(min_size=32, max_size=32))
+@given(
+    st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=20),
+    st.binary(min_size=32, max_size=32),
+)
 def test_x25519_engines_agree_with_the_reference_on_any_bytes(elements: list[bytes], secret: bytes) -> None:
     points, scalar = b"".join(elements), Scalar(secret)
     expected = oracle(X25519_ELL2, points, scalar)
@@ -138,6 +141,21 @@ def test_wycheproof(opened: Opened, suite: Suite, name: str, threads: int) -> No
                 engine.mask(batch, scalar)
         else:
             assert engine.mask(batch, scalar)[-32:].hex() == shared, number
+
+
+@pytest.mark.parametrize(("suite", "name", "threads"), X25519_USABLE)
+def test_points_with_long_runs_of_equal_bits(opened: Opened, suite: Suite, name: str, threads: int) -> None:
+    # Where carries ripple: around powers of two and around p, where crypto_mb alone is wrong.
+    near = [(sign * 2**e + j) % ref.P for e in range(4, 256, 3) for j in (-10, -3, 3) for sign in (1, -1)]
+    near += [ref.P - j for j in range(2, 300, 7)] + [pow(j, -1, ref.P) for j in range(2, 40)]
+    points = b"".join(x.to_bytes(32, "little") for x in near)
+    scalar = scalar_of(X25519_ELL2, 11)
+    plain = b"".join(
+        ref.ladder(int.from_bytes(scalar.reveal(), "little"), x).to_bytes(32, "little") for x in near[::9]
+    )
+    masks = opened[name, threads].mask(points, scalar)
+    assert masks == pyca.create(1).mask(points, scalar)
+    assert b"".join(masks[32 * i : 32 * i + 32] for i in range(0, len(near), 9)) == plain
 
 
 @pytest.mark.parametrize(("suite", "name", "threads"), X25519_USABLE)
@@ -177,7 +195,7 @@ def test_sodium_refuses_every_invalid_encoding_of_rfc_9496(opened: Opened, threa
     invalid = ref.vectors("rfc9496_ristretto255")["invalid_encodings"]
     for encoding in ["00" * 32, *(each for kind in invalid.values() for each in kind)]:
         chunk = good[: 32 * 77] + bytes.fromhex(encoding) + good[32 * 77 :]
-        with pytest.raises(PeerViolation, match="^Element 77 of the chunk") as caught:
+        with pytest.raises(PeerViolation, match=r"^Element 77 of the chunk") as caught:
             opened["sodium", threads].mask(chunk, scalar)
         assert encoding not in str(caught.value)
 
@@ -217,13 +235,13 @@ def test_open_engine_takes_the_first_usable_one(monkeypatch: pytest.MonkeyPatch)
         engines.open_engine(X25519_ELL2, "crypto_mb")
     assert caught.value.code.name == "engine_unavailable"
     monkeypatch.setattr(pyca, "reason_unusable", lambda: "not installed.")
-    with pytest.raises(UsageError, match="No masking engine of suite x25519-ell2.*not installed") as caught:
+    with pytest.raises(UsageError, match=r"No masking engine of suite x25519-ell2.*not installed") as caught:
         engines.open_engine(X25519_ELL2)
     assert caught.value.code.name == "engine_unavailable"
 
 
 def test_open_engine_refuses_unknown_names_and_thread_counts() -> None:
-    with pytest.raises(UsageError, match="called 'crypto-mb'.*Did you mean 'crypto_mb'"):
+    with pytest.raises(UsageError, match=r"called 'crypto-mb'.*Did you mean 'crypto_mb'"):
         engines.open_engine(X25519_ELL2, "crypto-mb")
     with pytest.raises(UsageError, match="Suite ristretto255 has no masking engine called 'crypto_mb'"):
         engines.open_engine(RISTRETTO255, "crypto_mb")
@@ -233,16 +251,16 @@ def test_open_engine_refuses_unknown_names_and_thread_counts() -> None:
 
 def test_crypto_mb_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(package: str) -> None:
-        raise crypto_mb.metadata.PackageNotFoundError(package)
+        raise metadata.PackageNotFoundError(package)
 
     crypto_mb._load.cache_clear()
-    monkeypatch.setattr(crypto_mb.metadata, "files", missing)
-    monkeypatch.setattr(crypto_mb.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(crypto_mb.sys, "platform", "linux")
+    monkeypatch.setattr(metadata, "files", missing)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(sys, "platform", "linux")
     assert crypto_mb.reason_unusable() == "the package intel-cmplr-lib-rt is not installed (extra 'accel')."
-    monkeypatch.setattr(crypto_mb.metadata, "files", lambda package: [])
+    monkeypatch.setattr(metadata, "files", lambda package: [])
     assert crypto_mb.reason_unusable() == "the package intel-cmplr-lib-rt does not bring libintlc.so.5."
-    monkeypatch.setattr(crypto_mb.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert crypto_mb.reason_unusable() == "it is built for Linux on x86-64 only."
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from party.progress import PHASES, remaining
 
-_SIDES = {"en": {"bank": "bank", "platform": "platform"}, "zh": {"bank": "银行", "platform": "平台"}}
-_LINE_EVERY = 5.0
+_SIDES: Final = {
+    "en": {"bank": "bank", "platform": "platform", "own": "own data"},
+    "zh": {"bank": "银行", "platform": "平台", "own": "自有数据"},
+}
+_LINE_EVERY: Final = 5.0  # seconds
 
 
 class Display(Protocol):
@@ -57,6 +60,20 @@ def _rate(done: int, seconds: float, language: str) -> str:
     return f"{rate:,.0f} rows/s" if language == "en" else f"{rate:,.0f} 行/秒"
 
 
+def _left(seconds: float, language: str) -> str:
+    return f"{seconds:.0f} s left" if language == "en" else f"剩余 {seconds:.0f} 秒"
+
+
+def engine_lines(name: str, event: dict[str, Any], language: str) -> list[str]:
+    """Say which engine a party masks with, and why not a faster one."""
+    chosen = {
+        "en": f"{name}: masking with {event['engine']} in {event['threads']} processes",
+        "zh": f"{name}:掩码引擎 {event['engine']},{event['threads']} 个进程",
+    }
+    instead = {"en": "not with", "zh": "未使用"}
+    return [chosen[language], *(f"{name}: {instead[language]} {why}" for why in event["passed_over"])]
+
+
 class PlainLines:
     """Log lines on standard error: each phase, and where a long one stands every few seconds."""
 
@@ -87,11 +104,13 @@ class PlainLines:
                     return
                 self._state[side] = (phase, total, started, now)
                 left = remaining(event["done"], total, now - started)
-                tail = "" if left is None else f", {left:.0f} s left" if self._language == "en" else f",剩余 {left:.0f} 秒"
-                rate = _rate(event["done"], now - started, self._language)
-                self._print(f"{name}: {_phase_name(phase, self._language)}: {event['done']:,}, {rate}{tail}")
+                facts = [f"{event['done']:,}", _rate(event["done"], now - started, self._language)]
+                if left is not None:
+                    facts.append(_left(left, self._language))
+                self._print(f"{name}: {_phase_name(phase, self._language)}: {', '.join(facts)}")
             case "engine":
-                self._print(f"{name}: {event['engine']} x {event['threads']}")
+                for line in engine_lines(name, event, self._language):
+                    self._print(line)
 
     @staticmethod
     def _print(line: str) -> None:
@@ -118,7 +137,7 @@ class Bars:
                 left = remaining(done, total, elapsed)
                 words = [f"{done:,}", _rate(done, elapsed, language)]
                 if left is not None:
-                    words.append(f"{left:.0f} s left" if language == "en" else f"剩余 {left:.0f} 秒")
+                    words.append(_left(left, language))
                 return Text("  ".join(words))
 
         self._progress = Progress(
@@ -145,6 +164,10 @@ class Bars:
                 self._enter_phase(side, event["phase"], event["total"])
             case "progress" if side in self._tasks:
                 self._progress.update(self._tasks[side], completed=event["done"])
+            case "engine":
+                name = _SIDES[self._language][side]
+                for line in engine_lines(name, event, self._language)[1:]:
+                    self._progress.console.print(line, highlight=False)
             case "result" if side in self._tasks:
                 self._progress.update(self._tasks[side], description=self._label(side, "✓"))
 

@@ -12,6 +12,7 @@ from psi.errors import VeiljoinError
 
 # phase -> (English, Chinese), in order
 PHASES: Final[dict[str, tuple[str, str]]] = {
+    "check": ("checking", "检查"),
     "connect": ("connecting", "连接"),
     "agree": ("signing the contract", "签署合同"),
     "read": ("reading and masking own rows", "读取并加密自有数据"),

@@ -8,6 +8,7 @@ import datetime
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from party.session import agree, converse, say_goodbye, why_it_ended
 from party.spool import disk_error
 from party.transport import Link
 from party.workspace import DiskKeep, Workspace
-from psi.engines import Engine, open_engine
+from psi.engines import Engine, available, open_engine
 from psi.errors import VeiljoinError
 from psi.participant import Participant
 from psi.receiver import Receiver
@@ -41,6 +42,7 @@ from psi.results import AudienceResult
 from psi.secret import SecretBytes, SigningSeed
 from psi.seed import JobRandomness, new_seed
 from psi.sender import Sender
+from psi.suites import Suite
 from psi.terms import Role
 
 SOFTWARE: Final = "veiljoin 0.1.0"
@@ -123,6 +125,13 @@ def open_side(spec: SideSpec, path: Path) -> Dataset:
     return dataset
 
 
+def passed_over(suite: Suite, chosen: str) -> list[str]:
+    """Say of each engine preferred to ``chosen`` why it cannot run here."""
+    statuses = available(suite)
+    preferred = takewhile(lambda status: status.name != chosen, statuses)
+    return [f"{status.name}: {status.reason}" for status in preferred]
+
+
 def dataset_facts(dataset: Dataset) -> DatasetFacts:
     """Return what a contract says of ``dataset``."""
     return DatasetFacts(dataset.path.name, dataset.schema_fingerprint())
@@ -168,7 +177,14 @@ class SideRun:
             await agree(link, self._contract, config.side, config.identity, SOFTWARE)
         randomness = JobRandomness(new_seed(), self._contract.hash)
         engine = open_engine(self._terms.suite, config.engine, config.threads)
-        self._emit({"event": "engine", "engine": engine.name, "threads": engine.threads})
+        self._emit(
+            {
+                "event": "engine",
+                "engine": engine.name,
+                "threads": engine.threads,
+                "passed_over": [] if config.engine else passed_over(self._terms.suite, engine.name),
+            }
+        )
         try:
             with Workspace(config.work, config.threads) as workspace:
                 return await self._run_in(workspace, link, randomness, engine)

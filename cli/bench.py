@@ -1,0 +1,55 @@
+"""``veiljoin bench``: the project's own benchmarks, as a command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from bench.match import MatchFigures, bench_match
+from cli.display import open_display
+from party.spool import disk_error
+from psi.errors import UsageError
+
+
+def match(arguments: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    if arguments.rows < 1:
+        raise UsageError(f"--rows {arguments.rows} is out of range.", hint="use 1 or more")
+    with (
+        tempfile.TemporaryDirectory(prefix="veiljoin-bench-") as scratch,
+        open_display(arguments.json, arguments.lang) as display,
+    ):
+        folder: Path = arguments.out or Path(scratch)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, folder) from None
+        figures = bench_match(
+            arguments.rows,
+            folder,
+            suite=arguments.suite,
+            identifier=arguments.identifier,
+            messy=arguments.messy,
+            engine=arguments.engine,
+            threads=arguments.threads,
+            observe=display.show,
+        )
+    if arguments.json:
+        print(json.dumps(figures.as_data()))
+    else:
+        _tell(figures)
+    return 0
+
+
+def _tell(figures: MatchFigures) -> None:
+    print(f"{figures.rows:,} x {figures.rows:,} rows, {figures.suite}, matched {figures.matched:,}")
+    print(f"end to end            {figures.seconds:8.1f} s, with the start of both processes")
+    print(f"{figures.engine:<12} alone    {figures.masks_per_second:8,.0f} masks/s on all processors")
+    print(f"floor                 {figures.floor_seconds:8.1f} s for 4 masks per row pair")
+    print(f"ratio to the floor    {figures.ratio:8.2f}")
+    print(f"bytes per pair        {figures.bytes_per_pair:8.2f}")
+    for side, peak in figures.peak_memory_mb.items():
+        phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in figures.phases[side].items())
+        print(f"{side:<9} peak {peak:5.0f} MB; seconds: {phases}")

@@ -95,9 +95,7 @@ def _as_data(found: Inspection, path: str) -> dict[str, Any]:
     }
 
 
-def _lines(
-    found: Inspection, facts: dict[str, Any], language: str, rejects: Path | None
-) -> Iterator[str]:
+def _lines(found: Inspection, facts: dict[str, Any], language: str, rejects: Path | None) -> Iterator[str]:
     text = _TEXT[language]
     delimiter = text["delimiter"].format(facts["delimiter"]) if facts["delimiter"] else ""
     yield text["file"].format(**{**facts, "delimiter": delimiter})

@@ -38,7 +38,10 @@ _JOBS: Final = (
         "bank",
         "",
         "estimate the reach of a campaign",
-        ("How many of the bank's customers are on the platform, tier by tier?", "银行各层级客户中有多少在平台上?"),
+        (
+            "How many of the bank's customers are on the platform, tier by tier?",
+            "银行各层级客户中有多少在平台上?",
+        ),
     ),
     (
         "audience",
@@ -55,7 +58,10 @@ _JOBS: Final = (
         "both",
         "",
         "bind cards to the platform's payment",
-        ("Which customers do both have? Each side gets its own list.", "双方共同的客户有哪些?各得自己的名单。"),
+        (
+            "Which customers do both have? Each side gets its own list.",
+            "双方共同的客户有哪些?各得自己的名单。",
+        ),
     ),
 )
 
@@ -90,9 +96,7 @@ def demo(arguments: argparse.Namespace) -> int:
         name.write_text(text, encoding="utf-8")
         if not quiet:
             print(f"\n=== {number}. {questions[speak]}\n", flush=True)
-        run_job(
-            arguments, name, pair.bank, pair.platform, out / f"{number}-{kind}-{receiver}", "127.0.0.1:0"
-        )
+        run_job(arguments, name, pair.bank, pair.platform, out / f"{number}-{kind}-{receiver}", "127.0.0.1:0")
     if not quiet:
         print()
         print(_CLOSING[speak].format(out=out, data=out / "data"))
@@ -100,7 +104,9 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 _CLOSING: Final = (
-    "All customers above are synthetic. The two files are in {data}; each job has its results in {out}, "
-    "split by party as they would be in real life.",
+    (
+        "All customers above are synthetic. The two files are in {data}; each job has its results in {out}, "
+        "split by party as they would be in real life."
+    ),
     "以上客户均为合成数据。两份文件在 {data};各任务结果在 {out},按实际归属分属双方。",
 )

@@ -184,5 +184,3 @@ class Bars:
 
     def _label(self, side: str, text: str) -> str:
         return f"{_SIDES[self._language][side]:<9} {text:<32}"
-
-

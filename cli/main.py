@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--region", default="CN", help="country of numbers without a country code")
     check.add_argument("--delimiter", help="the CSV delimiter, where it cannot be guessed")
     check.add_argument("--encoding", help="the text encoding, where it cannot be guessed")
-    check.add_argument("--rejects", type=Path, metavar="FILE", help="write the unusable rows to this CSV file")
+    check.add_argument(
+        "--rejects", type=Path, metavar="FILE", help="write the unusable rows to this CSV file"
+    )
     check.add_argument("--json", action="store_true", help="print JSON")
     check.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default en)")
     check.set_defaults(run=_dataset_check)

@@ -48,7 +48,9 @@ def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterat
     for side in SIDES:
         party = result["parties"][side]
         rejected = party["rejected"]
-        reasons = f" ({', '.join(f'{name} {count:,}' for name, count in rejected.items())})" if rejected else ""
+        reasons = (
+            f" ({', '.join(f'{name} {count:,}' for name, count in rejected.items())})" if rejected else ""
+        )
         yield text["rows"].format(
             side=text[side],
             rows=party["rows"],
@@ -61,7 +63,9 @@ def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterat
     yield text["matched"].format(count=_count(result["totals"]["matched"], text))
     for group in result["groups"]:
         name = ", ".join(str(value) for value in group["group"].values())
-        yield text["tier"].format(group=name, matched=_count(group["matched"], text), persons=group["persons"])
+        yield text["tier"].format(
+            group=name, matched=_count(group["matched"], text), persons=group["persons"]
+        )
     for side in SIDES:
         party = result["parties"][side]
         yield text["effort"].format(

@@ -36,8 +36,10 @@ _STATEMENTS: Final[dict[str, tuple[str, str]]] = {
         "自己的哪些行匹配(名单);不足 {min_group} 人时不输出名单",
     ),
     "own_unmatched": (
-        "which of its own rows do not match, as a list, and so which do; it is withheld if fewer than "
-        "{min_group} match",
+        (
+            "which of its own rows do not match, as a list, and so which do; it is withheld if fewer than "
+            "{min_group} match"
+        ),
         "自己的哪些行不匹配(名单),因而也知道哪些行匹配;匹配不足 {min_group} 人时不输出名单",
     ),
     "tier_of_match": ("the {other}'s tier of each match", "每个匹配者在{other}的层级"),
@@ -65,13 +67,17 @@ _STATEMENTS: Final[dict[str, tuple[str, str]]] = {
         "网络旁观者能看到流量大小,从而得知双方集合的人数",
     ),
     "deviating_counter": (
-        "a {counter} that deviates from the protocol (a secret of its own per row) can learn who matches; "
-        "a replay audit of its committed seed finds it",
+        (
+            "a {counter} that deviates from the protocol (a secret of its own per row) can learn who matches; "
+            "a replay audit of its committed seed finds it"
+        ),
         "{counter}若偏离协议(逐行使用不同密钥)可得知匹配者;对其已承诺种子的重放审计可以发现",
     ),
     "false_input": (
-        "a party that enters persons it does not have can ask about them; limits and audits, not "
-        "cryptography, stand against that",
+        (
+            "a party that enters persons it does not have can ask about them; limits and audits, not "
+            "cryptography, stand against that"
+        ),
         "若一方输入其并不拥有的人,即可探询这些人;对此只能依靠限额与审计,密码学无法防止",
     ),
     "last_member": (
@@ -88,8 +94,10 @@ _HEADINGS: Final = {
 }
 _TITLE: Final = ("Disclosure card", "披露卡")
 _SETTINGS: Final = (
-    "{kind}, receiver: {receiver}, matched on: {form}, suite: {suite}, smallest group: {min_group}, "
-    "largest set: {max_set}",
+    (
+        "{kind}, receiver: {receiver}, matched on: {form}, suite: {suite}, smallest group: {min_group}, "
+        "largest set: {max_set}"
+    ),
     "{kind},接收方:{receiver},匹配标识:{form},密码套件:{suite},最小群体:{min_group},最大集合:{max_set}",
 )
 
@@ -150,9 +158,7 @@ def card_for(job: Job) -> Card:
     sections = {
         **statements,
         "nobody": tuple(Statement(each, {}) for each in nobody),
-        "beyond": tuple(
-            Statement(each, params if each == "deviating_counter" else {}) for each in beyond
-        ),
+        "beyond": tuple(Statement(each, params if each == "deviating_counter" else {}) for each in beyond),
     }
     settings: dict[str, str | int] = {
         "kind": job.kind.value,

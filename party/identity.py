@@ -128,9 +128,7 @@ class Authority:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        return TlsMaterial(
-            self.pem, certificate.public_bytes(serialization.Encoding.PEM), SecretBytes(pem)
-        )
+        return TlsMaterial(self.pem, certificate.public_bytes(serialization.Encoding.PEM), SecretBytes(pem))
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey, lifetime: datetime.timedelta

@@ -45,9 +45,7 @@ def inspect(
     tiers = TierColumn(spec, used=spec.tier is not None, path=dataset.path)
     key = secrets.token_bytes(32)
     with contextlib.ExitStack() as stack:
-        writer = (
-            stack.enter_context(RejectsWriter(rejects, spec.identifier)) if rejects is not None else None
-        )
+        writer = stack.enter_context(RejectsWriter(rejects, spec.identifier)) if rejects is not None else None
         workspace = stack.enter_context(Workspace(folder))
         table = workspace.table("input", "high UBIGINT, low UBIGINT, tier UTINYINT")
         for batch in read_batches(dataset, [spec.identifier, *tiers.columns]):
@@ -56,7 +54,11 @@ def inspect(
             numbers, reason = tiers.read(batch, normalised.reason)
             refused = np.flatnonzero(reason)
             if writer is not None and len(refused):
-                writer.add((batch.first_row + refused).astype(np.uint64), cells.take(pa.array(refused)), reason[refused])
+                writer.add(
+                    (batch.first_row + refused).astype(np.uint64),
+                    cells.take(pa.array(refused)),
+                    reason[refused],
+                )
             found.rejected.update(REASONS[code] for code in reason[refused])
             found.rows += len(batch)
             usable = np.flatnonzero(reason == 0)
@@ -69,9 +71,7 @@ def inspect(
             table.insert(pa.record_batch([pa.array(each) for each in columns], names=["high", "low", "tier"]))
             progress.advance(len(batch))
         places = tiers.places()
-        highest = (
-            f"SELECT min(list_extract({places}, tier + 1)) AS place FROM {{name}} GROUP BY high, low"  # noqa: S608
-        )
+        highest = f"SELECT min(list_extract({places}, tier + 1)) AS place FROM {{name}} GROUP BY high, low"  # noqa: S608
         if found.rows > found.rejected.total():
             sizes = table.pairs(f"SELECT place, count(*) FROM ({highest}) GROUP BY place")  # noqa: S608
             labels = tiers.ordered()

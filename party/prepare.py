@@ -171,7 +171,9 @@ class Preparation:
         tiers, reason = self._tiers.read(batch, normalised.reason)
         refused = np.flatnonzero(reason)
         if len(refused):
-            rejected.add((batch.first_row + refused).astype(np.uint64), cells.take(pa.array(refused)), reason[refused])
+            rejected.add(
+                (batch.first_row + refused).astype(np.uint64), cells.take(pa.array(refused)), reason[refused]
+            )
         for code, count in enumerate(np.bincount(reason, minlength=len(REASONS))):
             if code and count:
                 name = REASONS[code]

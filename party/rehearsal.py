@@ -13,7 +13,7 @@ import os
 import queue
 import shutil
 import signal
-import subprocess  # noqa: S404 - the two parties are processes of this same program
+import subprocess
 import sys
 import tempfile
 import threading
@@ -165,7 +165,7 @@ class _Parties:
         # The working directory and an inherited PYTHONPATH must not decide which code runs.
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
         environment["PYTHONSAFEPATH"] = "1"
-        process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        process = subprocess.Popen(
             [sys.executable, "-m", "cli.node"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -178,8 +178,7 @@ class _Parties:
         threading.Thread(target=self._listen_to, args=(side, process), daemon=True).start()
 
     def _listen_to(self, side: str, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             with contextlib.suppress(ValueError):
                 self._events.put((side, json.loads(line)))
         process.wait()
@@ -188,20 +187,24 @@ class _Parties:
     def _configure(self, side: str, address: str) -> None:
         config = self._plan.configs[side](self._folder, address)
         pipe = self._processes[side].stdin
-        assert pipe is not None
         with contextlib.suppress(BrokenPipeError):  # it has died, which its exit status will tell
-            pipe.write(config.to_json().encode() + b"\n")
-            pipe.flush()
+            if pipe is not None:
+                pipe.write(config.to_json().encode() + b"\n")
+                pipe.flush()
 
     def _watch(self) -> None:
-        running, deadline = set(SIDES), None
+        running = set(SIDES)
+        deadline: float | None = None
+        # What is done to a party that does not end by itself: asked first, then made to.
+        steps = [subprocess.Popen.terminate, subprocess.Popen.kill]
         while running:
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 side, event = self._events.get(timeout=wait)
             except queue.Empty:
+                step = steps.pop(0) if len(steps) > 1 else steps[0]
                 for name in running:
-                    self._processes[name].terminate()
+                    step(self._processes[name])
                 deadline = time.monotonic() + GRACE
                 continue
             if event is None:

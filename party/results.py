@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -22,7 +22,7 @@ from party.datasets import Dataset, read_rows
 from party.jobfile import Job
 from party.prepare import PreparedSet
 from party.spool import disk_error
-from psi.messages import Announce
+from psi.messages import Announce, Tier
 from psi.results import BELOW_MIN_GROUP, AudienceResult, MatchResult, OverlapResult
 
 MATCHES: Final = "matches.csv"
@@ -70,15 +70,19 @@ def write_list(path: Path, dataset: Dataset, column: str, rows: Rows, tiers: lis
         raise disk_error(error, path.parent) from None
 
 
-def audience_rows(result: AudienceResult, prepared: PreparedSet, output: str) -> tuple[Rows, list[str]]:
-    """Return the data row numbers of a list, sorted, and the partner's tier of each ('' without tiers)."""
-    assert result.tier_of is not None  # a withheld list is never written
-    matched = result.tier_of > 0
+def audience_rows(
+    tier_of: Numbers, peer_tiers: Sequence[Tier], prepared: PreparedSet, output: str
+) -> tuple[Rows, list[str]]:
+    """Return the data row numbers of a list, sorted, and the partner's tier of each ('' without tiers).
+
+    ``tier_of`` and ``peer_tiers`` are those of :class:`psi.results.AudienceResult`.
+    """
+    matched = tier_of > 0
     chosen = np.flatnonzero(matched if output == "matched" else ~matched)
     rows = np.asarray(prepared.origin[chosen], dtype=np.uint64)
     order = np.argsort(rows, kind="stable")
-    names = ["", *(tier.label for tier in result.peer_tiers)]
-    return rows[order], [names[number] for number in result.tier_of[chosen][order]]
+    names = ["", *(tier.label for tier in peer_tiers)]
+    return rows[order], [names[number] for number in tier_of[chosen][order]]
 
 
 def holdout_rows(prepared: PreparedSet) -> tuple[Rows, list[str]]:
@@ -87,7 +91,9 @@ def holdout_rows(prepared: PreparedSet) -> tuple[Rows, list[str]]:
     return rows, [prepared.labels[number] for number in tiers]
 
 
-def figures(job: Job, side: str, prepared: PreparedSet, peer: Announce, result: MatchResult | None) -> dict[str, Any]:
+def figures(
+    job: Job, side: str, prepared: PreparedSet, peer: Announce, result: MatchResult | None
+) -> dict[str, Any]:
     """Return the ``totals``, ``groups`` and ``withheld`` of one side: what it learned and no more."""
     own_size = sum(tier.size for tier in prepared.tiers)
     other = "platform" if side == "bank" else "bank"
@@ -101,7 +107,9 @@ def figures(job: Job, side: str, prepared: PreparedSet, peer: Announce, result: 
         totals["matched"] = result.matched
         groups = list(_overlap_groups(side, other, prepared, peer, result))
         if not result.complete:
-            withheld.append({"figure": "totals.matched", "reason": BELOW_MIN_GROUP, "covers": "released groups"})
+            withheld.append(
+                {"figure": "totals.matched", "reason": BELOW_MIN_GROUP, "covers": "released groups"}
+            )
     else:
         totals["matched"] = result.matched
         if result.matched is None:

@@ -240,7 +240,7 @@ class SideRun:
         files = [REJECTS] if (config.staging / REJECTS).exists() else []
         result = role.result
         if isinstance(result, AudienceResult) and result.tier_of is not None:
-            rows, tiers = audience_rows(result, prepared, job.output)
+            rows, tiers = audience_rows(result.tier_of, result.peer_tiers, prepared, job.output)
             write_list(config.staging / MATCHES, self._dataset, column, rows, tiers)
             files.append(MATCHES)
         if len(prepared.held_back[0]):

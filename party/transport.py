@@ -8,7 +8,7 @@ certificate's SAN is checked on every call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -57,7 +57,7 @@ class EnvelopeStream(Protocol):
     async def write(self, message: Any) -> None:
         """Send an envelope; returns once flow control lets it go."""
 
-    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+    def add_done_callback(self, callback: Any, /) -> None:
         """Call back when the call has ended, for whatever reason."""
 
 
@@ -79,7 +79,11 @@ class Link:
         # Set when the call has ended, so that a party that is busy reading its own file learns of it at once.
         self.ended = asyncio.Event()
         loop = asyncio.get_running_loop()
-        stream.add_done_callback(lambda _: loop.call_soon_threadsafe(self.ended.set))
+
+        def note_end(_: Any) -> None:
+            loop.call_soon_threadsafe(self.ended.set)
+
+        stream.add_done_callback(note_end)
 
     async def send(self, message: WireMessage) -> None:
         """Send ``message``. Raises ``LinkLost``."""
@@ -134,7 +138,7 @@ def aborted(partner: str, code: str) -> PeerAborted:
     )
 
 
-def peer_names(auth_context: Mapping[str, Sequence[bytes]]) -> frozenset[str]:
+def peer_names(auth_context: Mapping[str, Iterable[bytes]]) -> frozenset[str]:
     """Return the subject alternative names in the partner's verified certificate."""
     names = auth_context.get("x509_subject_alternative_name", ())
     return frozenset(name.decode("utf-8", "replace") for name in names)

@@ -148,7 +148,7 @@ def _database_error(error: duckdb.Error) -> VeiljoinError:
     return VeiljoinError(f"The job's working database failed ({type(error).__name__}).")
 
 
-_TOKEN_COLUMNS: Final = "position UBIGINT, high UBIGINT, low UBIGINT"
+_COLUMNS: Final = "position UBIGINT, high UBIGINT, low UBIGINT"
 
 
 def _token_batch(start: int, tokens: bytes) -> pa.RecordBatch:
@@ -163,8 +163,8 @@ class DiskJoin:
     """A ``psi.ports.TokenJoin`` in DuckDB."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._own = workspace.table("own", _TOKEN_COLUMNS)
-        self._peer = workspace.table("peer", _TOKEN_COLUMNS)
+        self._own = workspace.table("own", _COLUMNS)
+        self._peer = workspace.table("peer", _COLUMNS)
         self._sizes = {self._own.name: 0, self._peer.name: 0}
 
     def add_own(self, tokens: bytes) -> None:
@@ -204,7 +204,7 @@ class DiskShelf:
     """A ``psi.ports.TokenShelf`` in DuckDB."""
 
     def __init__(self, workspace: Workspace, terms: Terms) -> None:
-        self._table = workspace.table("shelf", _TOKEN_COLUMNS)
+        self._table = workspace.table("shelf", _COLUMNS)
         self._workspace = workspace
         self._size = 0
         self._chunk_bytes = terms.chunk_elements * terms.suite.token_size

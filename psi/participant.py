@@ -1,8 +1,9 @@
 """What both roles of the private match share, without input or output (SPEC 5).
 
-``psi.receiver`` and ``psi.sender`` add what differs. A role is driven by three calls: ``start()``, ``receive(message)`` and, when ``done``, ``result``. Both calls
-return messages for the partner; those of one call go out in order and behind all earlier ones. Long answers are
-lazy, so that a whole set is never in memory. A role is single-use; any error closes it for good.
+``psi.receiver`` and ``psi.sender`` add what differs. A role is driven by three calls: ``start()``,
+``receive(message)`` and, when ``done``, ``result``. The first two return messages for the partner; those of one
+call go out in order and behind all earlier ones. Long answers are lazy, so that a whole set is never in memory.
+A role is single-use; any error closes it for good.
 """
 
 from __future__ import annotations
@@ -116,6 +117,13 @@ class Participant(ABC):
         return self._result
 
     @property
+    def announced(self) -> Announce:
+        """Our own announcement."""
+        if self._announced is None:
+            raise RuntimeError("start() comes first")
+        return self._announced
+
+    @property
     def peer(self) -> Announce:
         """The partner's announcement."""
         if self._peer is None:
@@ -125,8 +133,7 @@ class Participant(ABC):
     @property
     def inbound_elements(self) -> int:
         """Elements that the partner will send in this session."""
-        assert self._announced is not None
-        sizes = {self.role: self._announced.size, self.role.other: self.peer.size}
+        sizes = {self.role: self.announced.size, self.role.other: self.peer.size}
         streams = [stream for stream in Stream if stream.sent_by is self.role.other]
         if not self.terms.both:
             streams = [stream for stream in streams if stream is not Stream.SENDER_TOKENS]
@@ -179,8 +186,7 @@ class Participant(ABC):
         if announce.role is not self.role.other:
             raise PeerViolation("The partner announced the same role as ours.")
         self._check_sizes(announce)
-        assert self._announced is not None  # receive() checked it
-        ours, theirs = self._announced, announce
+        ours, theirs = self.announced, announce
         pair = (ours, theirs) if self.role is Role.RECEIVER else (theirs, ours)
         self._peer = announce
         self._session = Session(*pair)
@@ -206,8 +212,7 @@ class Participant(ABC):
 
     def _reading(self, stream: Stream) -> Incoming:
         if self._incoming is None:
-            assert self._announced is not None
-            sizes = {self.role: self._announced.size, self.role.other: self.peer.size}
+            sizes = {self.role: self.announced.size, self.role.other: self.peer.size}
             elements = elements_in(stream, sizes[Role.RECEIVER], sizes[Role.SENDER])
             self._incoming = Incoming(self.terms, self.session, stream, elements)
         return self._incoming
@@ -219,8 +224,7 @@ class Participant(ABC):
 
     def _learn(self) -> None:
         """Join the tokens and keep what the terms let this side read (SPEC 5.4, 7)."""
-        assert self._announced is not None
-        own, peer = self._announced.tiers, self.peer.tiers
+        own, peer = self.announced.tiers, self.peer.tiers
         repeated_own, repeated_peer = self._join.repeated()
         if repeated_own or repeated_peer:
             # SPEC 5.4: inputs are unique persons, so nothing can be twice in what comes back or in its set.

@@ -72,9 +72,7 @@ def overlap_result(
     return OverlapResult(cells, total if complete or released.any() else None, complete)
 
 
-def audience_result(
-    tier_of: npt.NDArray[np.uint8], peer: tuple[Tier, ...], min_group: int
-) -> AudienceResult:
+def audience_result(tier_of: npt.NDArray[np.uint8], peer: tuple[Tier, ...], min_group: int) -> AudienceResult:
     """Apply the threshold to a list: 1 to ``min_group - 1`` matches are withheld, none is an empty list."""
     matched = int(np.count_nonzero(tier_of))
     if 0 < matched < min_group:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from psi.hash_to_curve import derive_scalar
-from psi.secret import Scalar, Seed, SecretBytes
+from psi.secret import Scalar, SecretBytes, Seed
 from psi.suites import Suite
 
 _AES_BLOCK = 16

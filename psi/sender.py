@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,29 +30,31 @@ class Sender(Participant):
         super().__init__(terms, randomness, own, engine, keep)
         # Tokens go straight back only to a single receiver of a list. An overlap shuffles them all first,
         # and with two receivers they wait for the other one's commitment.
-        waits = terms.both or terms.kind is Kind.OVERLAP
-        self._for_receiver = keep.shelf() if waits else None
+        self._waits = terms.both or terms.kind is Kind.OVERLAP
+        self._for_receiver = keep.shelf()
         self._returned: StreamDigest | None = None
         self._sequence = 0
-        self._promised: bytes | None = None
+        self._promised = b""
         self._opened: TokenDigest | None = None
 
     def _on_chunk(self, stream: Stream, data: bytes) -> Iterable[Message]:
         if stream is Stream.SENDER_TOKENS:
             return self._on_own_tokens(data)
         tokens = self._mask_to_tokens(data)
-        if self.terms.both:
-            self._join.add_peer(tokens)
-        if self._for_receiver is not None:
+        self._join.add_peer(tokens)
+        if self._waits:
             self._for_receiver.append(tokens)
             return ()
         return (self._return_at_once(tokens),)
 
-    def _return_at_once(self, tokens: bytes) -> Chunk:
+    def _digest_of_returned(self) -> StreamDigest:
         if self._returned is None:
             size = element_size(self.terms, Stream.RECEIVER_TOKENS)
             self._returned = StreamDigest(self.session, Stream.RECEIVER_TOKENS, size)
-        self._returned.update(tokens)
+        return self._returned
+
+    def _return_at_once(self, tokens: bytes) -> Chunk:
+        self._digest_of_returned().update(tokens)
         chunk = Chunk(self.session.id, Stream.RECEIVER_TOKENS, self._sequence, tokens)
         self._sequence += 1
         return chunk
@@ -60,14 +62,18 @@ class Sender(Participant):
     def _on_end(self, stream: Stream) -> Iterable[Message]:
         if stream is Stream.SENDER_TOKENS:
             return self._on_opening()
+        _, repeated = self._join.repeated()
+        if repeated:
+            # SPEC 5.4: one person entered min_group times would be told apart by a count above the threshold.
+            raise PeerViolation(f"The partner repeated elements: {repeated} of its set are copies.")
         if self.terms.both:
             return ()  # the receiver's commitment comes first
-        if self._for_receiver is not None:
+        if self._waits:
             sizes = [tier.size for tier in self.peer.tiers]
             shuffled = self._for_receiver.shuffled(sizes, self._shuffle_ranks)
             return outgoing(self.terms, self.session, Stream.RECEIVER_TOKENS, shuffled)
-        assert self._returned is not None  # a set has at least one element
-        count, digest = self._returned.count, self._returned.digest()
+        returned = self._digest_of_returned()
+        count, digest = returned.count, returned.digest()
         self.session.ended(Stream.RECEIVER_TOKENS, count, digest)
         return (StreamEnd(self.session.id, Stream.RECEIVER_TOKENS, count, digest),)
 
@@ -78,25 +84,22 @@ class Sender(Participant):
 
     def _on_commitment(self, message: TokenCommitment) -> Iterable[Message]:
         self._promised = message.digest
-        self._opened = TokenDigest(self.session)
-        return self._release()
-
-    def _release(self) -> Iterator[Message]:
-        assert self._for_receiver is not None
         tokens = self._for_receiver.ordered()
-        yield from outgoing(self.terms, self.session, Stream.RECEIVER_TOKENS, tokens)
+        return outgoing(self.terms, self.session, Stream.RECEIVER_TOKENS, tokens)
+
+    def _digest_of_opened(self) -> TokenDigest:
+        self._opened = self._opened or TokenDigest(self.session)
+        return self._opened
 
     def _on_own_tokens(self, data: bytes) -> Iterable[Message]:
-        assert self._opened is not None
         if self._copies_of_ours(data):
             raise PeerViolation("The partner returned our own points without masking them.")
-        self._opened.update(data)
+        self._digest_of_opened().update(data)
         self._join.add_own(data)
         return ()
 
     def _on_opening(self) -> Iterable[Message]:
-        assert self._opened is not None and self._promised is not None
-        if not hmac.compare_digest(self._opened.digest(), self._promised):
+        if not hmac.compare_digest(self._digest_of_opened().digest(), self._promised):
             # SPEC 5.3: it changed its tokens after it had seen ours, so its matches may be made up.
             raise PeerViolation("The partner opened other tokens than it had committed to.")
         self._learn()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from psi.errors import PeerViolation
 from psi.messages import SESSION, Announce, Chunk, Stream, StreamEnd
-from psi.terms import Role, Terms
+from psi.terms import Terms
 
 _SESSION = b"veiljoin/v1/psi/session\x00"
 _STREAM = b"veiljoin/v1/psi/stream\x00"

@@ -27,7 +27,7 @@ class Listener(session_pb2_grpc.SessionsServicer):
         self._serve = serve
         self._busy: set[str] = set()
         self._server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", 0)))
-        session_pb2_grpc.add_SessionsServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        session_pb2_grpc.add_SessionsServicer_to_server(self, self._server)
         self._credentials = grpc.ssl_server_credentials(
             [(tls.key.reveal(), tls.certificate)],
             root_certificates=tls.authority,
@@ -68,7 +68,7 @@ class Listener(session_pb2_grpc.SessionsServicer):
 
     def _identify(self, context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
         # Mutual TLS says only that our authority issued the certificate. Who it is stands in the SAN.
-        known = [self._partners[name] for name in peer_names(context.auth_context()) if name in self._partners]
+        known = [
+            self._partners[name] for name in peer_names(context.auth_context()) if name in self._partners
+        ]
         return known[0] if len(known) == 1 else None
-
-

@@ -6,6 +6,8 @@ nothing travels beside the messages that the specification lists.
 
 from __future__ import annotations
 
+from typing import Final
+
 from google.protobuf.message import Message as Protobuf
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -15,21 +17,29 @@ from psi.terms import Role
 from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
 from veiljoin.v1 import session_pb2 as pb
 
+_STREAMS: Final = {
+    Stream.RECEIVER_POINTS: pb.STREAM_RECEIVER_POINTS,
+    Stream.SENDER_POINTS: pb.STREAM_SENDER_POINTS,
+    Stream.RECEIVER_TOKENS: pb.STREAM_RECEIVER_TOKENS,
+    Stream.SENDER_TOKENS: pb.STREAM_SENDER_TOKENS,
+}
+_ROLES: Final = {Role.RECEIVER: pb.ROLE_RECEIVER, Role.SENDER: pb.ROLE_SENDER}
+
 
 def encode(message: WireMessage) -> pb.Envelope:
     """Return ``message`` as an envelope."""
     match message:
         case Chunk(session, stream, sequence, data):
             return pb.Envelope(
-                chunk=pb.Chunk(session=session, stream=int(stream), sequence=sequence, data=data)
+                chunk=pb.Chunk(session=session, stream=_STREAMS[stream], sequence=sequence, data=data)
             )
         case StreamEnd(session, stream, count, digest):
-            end = pb.StreamEnd(session=session, stream=int(stream), count=count, digest=digest)
+            end = pb.StreamEnd(session=session, stream=_STREAMS[stream], count=count, digest=digest)
             return pb.Envelope(stream_end=end)
         case Announce():
             announce = pb.Announce(
                 contract=message.contract,
-                role=int(message.role),
+                role=_ROLES[message.role],
                 tiers=[pb.Tier(label=tier.label, size=tier.size) for tier in message.tiers],
                 seed_commitment=message.seed_commitment,
                 input_commitment=message.input_commitment,

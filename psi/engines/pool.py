@@ -142,7 +142,7 @@ class _Worker:
         # The same interpreter and import path as here, as far as this process's path names folders.
         root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(dict.fromkeys([root, *(entry for entry in sys.path if entry)]))
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module, no shell
             # -P: the working folder is not searched for modules.
             [sys.executable, "-P", "-m", "psi.engines.worker", suite, engine],
             stdin=subprocess.PIPE,

@@ -13,7 +13,7 @@ _TEXT = {
     "en": {
         "bank": "bank",
         "platform": "platform",
-        "rows": "{side}: {rows:,} rows, {rejected:,} rejected{reasons}, {duplicates:,} duplicates, "
+        "rows": "{side}: {rows_read:,} rows, {rejected:,} rejected{reasons}, {duplicates:,} duplicates, "
         "{unique_persons:,} persons{held}",
         "held": ", {held_back:,} of them kept back",
         "matched": "matched: {count} persons",
@@ -28,7 +28,7 @@ _TEXT = {
     "zh": {
         "bank": "银行",
         "platform": "平台",
-        "rows": "{side}:{rows:,} 行,剔除 {rejected:,} 行{reasons},重复 {duplicates:,} 行,{unique_persons:,} 人{held}",
+        "rows": "{side}:{rows_read:,} 行,剔除 {rejected:,} 行{reasons},重复 {duplicates:,} 行,{unique_persons:,} 人{held}",
         "held": ",其中保留 {held_back:,} 人",
         "matched": "匹配人数:{count}",
         "withheld": "不显示({reason})",
@@ -53,7 +53,7 @@ def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterat
         )
         yield text["rows"].format(
             side=text[side],
-            rows=party["rows"],
+            rows_read=party["rows_read"],
             rejected=sum(rejected.values()),
             reasons=reasons,
             duplicates=party["duplicates"],

@@ -55,8 +55,8 @@ _STATEMENTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "no_names": ("nobody learns which persons match", "任何一方都不知道匹配的是哪些人"),
     "no_identifiers": (
-        "no identifier, and no hash of one, leaves either side",
-        "任何标识符及其哈希都不会离开任何一方",
+        "no identifier leaves either side, and a hash of one only under a secret mask",
+        "任何标识符都不会离开任何一方,其哈希也只在秘密掩码之下传输",
     ),
     "non_members": (
         "nothing about the other side's persons that are not in the own set, beyond their number",

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from party.datasets import Dataset, read_rows
-from party.jobfile import Job
+from party.jobfile import SIDES, Job
 from party.prepare import PreparedSet
 from party.spool import disk_error
 from psi.messages import Announce, Tier
@@ -97,7 +97,8 @@ def figures(
     """Return the ``totals``, ``groups`` and ``withheld`` of one side: what it learned and no more."""
     own_size = sum(tier.size for tier in prepared.tiers)
     other = "platform" if side == "bank" else "bank"
-    totals: dict[str, Any] = {f"{side}_persons": own_size, f"{other}_persons": peer.size}
+    sizes = {side: own_size, other: peer.size}
+    totals: dict[str, Any] = {f"{name}_persons": sizes[name] for name in SIDES}
     withheld: list[dict[str, Any]] = []
     groups: list[dict[str, Any]] = []
     if result is None:

@@ -250,7 +250,7 @@ class SideRun:
         facts = prepared.facts
         return figures(job, config.side, prepared, role.peer, result) | {
             "party": {
-                "rows": facts.rows,
+                "rows_read": facts.rows,
                 "rejected": facts.rejected,
                 "duplicates": facts.duplicates,
                 "unique_persons": facts.persons,

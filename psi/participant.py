@@ -202,7 +202,8 @@ class Participant(ABC):
         limit = self.terms.limit(role)
         if announce.size > limit:
             raise fault(f"{whose} has {announce.size} persons; the contract allows {limit}.", code=code)
-        if len(announce.tiers) > 1 and not self.terms.tiered(role):
+        if not self.terms.tiered(role) and any(tier.label for tier in announce.tiers):
+            # Even one label is something that the disclosure card did not tell.
             raise fault(f"{whose} is split into tiers, which the contract does not say.", code=code)
         if any(tier.size < self.terms.min_group for tier in announce.tiers):
             raise fault(

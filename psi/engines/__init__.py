@@ -33,7 +33,11 @@ class Engine(Protocol):
         """
 
     def hash_and_mask(self, tag: bytes, identifiers: Sequence[bytes], scalar: Scalar) -> bytes:
-        """Hash n identifiers to the group under the domain separation tag ``tag``, then :meth:`mask` them."""
+        """Hash n identifiers to the group under the domain separation tag ``tag``, then :meth:`mask` them.
+
+        Raises what :meth:`mask` raises, and ``ValueError`` for a tag that is empty or over 255 bytes and for an
+        identifier over 65,535 bytes, whatever the size of the batch.
+        """
 
     @property
     def processes(self) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
@@ -75,12 +76,12 @@ class PooledEngine:
 
     def hash_and_mask(self, tag: bytes, identifiers: Sequence[bytes], scalar: Scalar) -> bytes:
         """Hash each identifier to the group under the domain separation tag, then multiply by ``scalar``."""
-        secret = _secret(scalar)
+        whole = wire.HashRequest(tag, identifiers, _secret(scalar))
         if len(identifiers) < self._smallest:
-            result = self._kernel(hash_to_group(self._suite, tag, identifiers), secret)
+            result = self._kernel(hash_to_group(self._suite, tag, identifiers), whole.secret)
         else:
             parts = slices(len(identifiers), self.threads, self._smallest)
-            requests = [wire.HashRequest(tag, identifiers[a:b], secret) for a, b in parts]
+            requests = [replace(whole, identifiers=identifiers[a:b]) for a, b in parts]
             result = self._ask(requests, [b - a for a, b in parts])
         check_masked(self._suite, result)
         return result

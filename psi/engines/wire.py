@@ -15,6 +15,11 @@ from typing import BinaryIO, Final
 import numpy as np
 
 _SIZE: Final = 32
+# What two bytes of length can say. The longest canonical identifier has 1,024 bytes, so whoever meets this has
+# handed in something that is none.
+MAX_IDENTIFIER: Final = 0xFFFF
+_MAX_TAG: Final = 0xFF  # RFC 9380, section 5.3.3
+_MAX_TOTAL: Final = 0xFFFF_FFFF
 _MASK: Final = b"M"
 _HASH: Final = b"H"
 
@@ -29,11 +34,24 @@ class MaskRequest:
 
 @dataclass(frozen=True, slots=True)
 class HashRequest:
-    """Identifiers to be hashed to the group under ``tag`` and multiplied by the scalar."""
+    """Identifiers to be hashed to the group under ``tag`` and multiplied by the scalar.
+
+    Raises ``ValueError`` for what the lengths on the pipe cannot say: they would wrap, and the worker would hash
+    something else.
+    """
 
     tag: bytes
     identifiers: Sequence[bytes] = field(repr=False)
     secret: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.tag) <= _MAX_TAG:
+            raise ValueError(f"a domain separation tag is 1 to {_MAX_TAG} bytes, not {len(self.tag)}")
+        longest = max(map(len, self.identifiers), default=0)
+        if longest > MAX_IDENTIFIER:
+            raise ValueError(f"an identifier has {longest} bytes; {MAX_IDENTIFIER} are the most that is hashed")
+        if len(self.identifiers) * longest > _MAX_TOTAL and sum(map(len, self.identifiers)) > _MAX_TOTAL:
+            raise ValueError(f"a batch of {len(self.identifiers)} identifiers is longer than {_MAX_TOTAL} bytes")
 
 
 Request = MaskRequest | HashRequest

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from party.disclosure import Card
 from party.jobfile import SIDES
+from party.rehearsal import Outcome
+from party.results import MATCHES
 
 _TEXT = {
     "en": {
@@ -24,6 +25,12 @@ _TEXT = {
         "none": "none",
         "result": "Everything for machines: {path}",
         "below_min_group": "below min_group",
+        "learned": "the {side} learned: {what}",
+        "size": "the {other}'s set has {size:,} persons",
+        "untold": "nothing about matches",
+        "told": "{count} match",
+        "listed": "which of its own rows they are",
+        "and": "; ",
     },
     "zh": {
         "bank": "银行",
@@ -38,13 +45,20 @@ _TEXT = {
         "none": "无",
         "result": "供程序读取的结果:{path}",
         "below_min_group": "低于最小群体",
+        "learned": "{side}得知:{what}",
+        "size": "{other}集合有 {size:,} 人",
+        "untold": "未得知任何匹配信息",
+        "told": "匹配 {count} 人",
+        "listed": "匹配者是自己的哪些行",
+        "and": ";",
     },
 }
 
 
-def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterator[str]:
+def summary_lines(outcome: Outcome, language: str) -> Iterator[str]:
     """Yield the lines for people."""
     text = _TEXT[language]
+    result, out = outcome.result, outcome.folder
     for side in SIDES:
         party = result["parties"][side]
         rejected = party["rejected"]
@@ -67,6 +81,8 @@ def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterat
             group=name, matched=_count(group["matched"], text), persons=group["persons"]
         )
     for side in SIDES:
+        yield _learned(side, outcome.sides[side], text)
+    for side in SIDES:
         party = result["parties"][side]
         yield text["effort"].format(
             side=text[side],
@@ -80,6 +96,20 @@ def summary_lines(result: Mapping[str, Any], out: Path, language: str) -> Iterat
         files = ", ".join(str(out / side / name) for name in result["parties"][side]["files"])
         yield text["files"].format(side=text[side], files=files or text["none"])
     yield text["result"].format(path=out / "result.json")
+
+
+def _learned(side: str, report: Mapping[str, Any], text: Mapping[str, str]) -> str:
+    """Return what ``side`` was told in this run, from its own report and not from the other's."""
+    other = "platform" if side == "bank" else "bank"
+    parts = [text["size"].format(other=text[other], size=report["totals"][f"{other}_persons"])]
+    untold = any(each["reason"] == "not_told_by_contract" for each in report["withheld"])
+    if untold:
+        parts.append(text["untold"])
+    else:
+        parts.append(text["told"].format(count=_count(report["totals"]["matched"], text)))
+    if MATCHES in report["party"]["files"]:
+        parts.append(text["listed"])
+    return text["learned"].format(side=text[side], what=text["and"].join(parts))
 
 
 def card_lines(card: Card, contract_hash: bytes, language: str) -> Iterator[str]:

@@ -44,9 +44,10 @@ Observe = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished rehearsal: the combined result, and where the files lie."""
+    """A finished rehearsal: the combined result, what each side alone was told, and where the files lie."""
 
     result: Mapping[str, Any]
+    sides: Mapping[str, Mapping[str, Any]]
     folder: Path
     card: Card
     contract: Contract
@@ -128,7 +129,7 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome
         reports = _Parties(plan, folder, listen, observe).run()
         result = _combine(plan, reports)
         _publish(plan.out, folder, result)
-        return Outcome(result, plan.out, plan.card, plan.contract)
+        return Outcome(result, reports, plan.out, plan.card, plan.contract)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -57,7 +57,10 @@ class Workspace:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Let go of it, too: an error may keep this object alive to the end of the process, and a connection
+        # that is still there then prints a page of complaints behind the error.
         self._database.close()
+        del self._database
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def spool(self, name: str) -> Spool:
@@ -68,27 +71,31 @@ class Workspace:
         """Create an empty table with ``columns`` (SQL) and a name of its own."""
         self._tables += 1
         name = f"{prefix}_{self._tables}"
-        return Table(self._database, name, columns)
+        return Table(self, name, columns)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of its own to the job's database, for one caller in one thread."""
+        return self._database.cursor()
 
 
 class Table:
     """One table: rows are added in batches and read back by queries over ``{name}``."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, name: str, columns: str) -> None:
-        self._database = database
+    def __init__(self, workspace: Workspace, name: str, columns: str) -> None:
+        self._workspace = workspace
         self.name = name
         self._run(f"CREATE TABLE {name} ({columns})")
 
     def insert(self, batch: pa.RecordBatch) -> None:
         """Add the rows of ``batch``, whose columns are in the table's order."""
         # A cursor of its own, because another thread may be reading.
-        with self._database.cursor() as cursor:
+        with self._workspace.cursor() as cursor:
             cursor.register("batch", batch)
             self._guard(cursor, f"INSERT INTO {self.name} SELECT * FROM batch")  # noqa: S608 - own names only
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
         """Yield the result of ``query``, in which ``{name}`` stands for this table, in Arrow batches."""
-        with self._database.cursor() as cursor:
+        with self._workspace.cursor() as cursor:
             try:
                 reader = cursor.sql(query.format(name=self.name)).to_arrow_reader(_BATCH)
                 yield from reader
@@ -97,7 +104,7 @@ class Table:
 
     def number(self, query: str) -> int:
         """Return the one number that ``query`` yields."""
-        with self._database.cursor() as cursor:
+        with self._workspace.cursor() as cursor:
             row = self._guard(cursor, query.format(name=self.name)).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
@@ -107,7 +114,7 @@ class Table:
 
     def pairs(self, query: str) -> dict[int, int]:
         """Return the two number columns of ``query`` as a mapping."""
-        with self._database.cursor() as cursor:
+        with self._workspace.cursor() as cursor:
             rows = self._guard(cursor, query.format(name=self.name)).fetchall()
         return {int(key): int(value) for key, value in rows}
 
@@ -126,7 +133,7 @@ class Table:
         self._run(f"DROP TABLE {self.name}")
 
     def _run(self, statement: str) -> None:
-        with self._database.cursor() as cursor:
+        with self._workspace.cursor() as cursor:
             self._guard(cursor, statement)
 
     @staticmethod

@@ -241,10 +241,10 @@ class Participant(ABC):
         self._result = overlap_result(counts, own, peer, self.terms.min_group)
 
     def _finish_message(self) -> Iterator[Message]:
-        yield Finish(self.session.id, self.session.transcript())
+        yield Finish(self.session.id, self.session.transcript(self.role))
 
     def _check_transcript(self, message: Finish) -> None:
-        if message.transcript != self.session.transcript():
+        if message.transcript != self.session.transcript(self.role.other):
             raise PeerViolation("The partner's transcript of this session differs from ours.")
 
     # -- what differs

@@ -35,9 +35,10 @@ class Session:
         """Record the end of ``stream``."""
         self._ended[stream] = (count, digest)
 
-    def transcript(self) -> bytes:
-        """Return the digest of everything that was said (SPEC 4.5)."""
-        parts = [_TRANSCRIPT, self.digest]
+    def transcript(self, told_by: Role) -> bytes:
+        """Return the digest of everything that was said, as ``told_by`` sends it (SPEC 4.5)."""
+        # The role enters, so that nobody can pass by sending ours back.
+        parts = [_TRANSCRIPT, bytes([told_by]), self.digest]
         for stream in sorted(self._ended):
             count, digest = self._ended[stream]
             parts.append(struct.pack(">BQ", stream, count) + digest)

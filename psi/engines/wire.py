@@ -49,9 +49,13 @@ class HashRequest:
             raise ValueError(f"a domain separation tag is 1 to {_MAX_TAG} bytes, not {len(self.tag)}")
         longest = max(map(len, self.identifiers), default=0)
         if longest > MAX_IDENTIFIER:
-            raise ValueError(f"an identifier has {longest} bytes; {MAX_IDENTIFIER} are the most that is hashed")
+            raise ValueError(
+                f"an identifier has {longest} bytes; {MAX_IDENTIFIER} are the most that is hashed"
+            )
         if len(self.identifiers) * longest > _MAX_TOTAL and sum(map(len, self.identifiers)) > _MAX_TOTAL:
-            raise ValueError(f"a batch of {len(self.identifiers)} identifiers is longer than {_MAX_TOTAL} bytes")
+            raise ValueError(
+                f"a batch of {len(self.identifiers)} identifiers is longer than {_MAX_TOTAL} bytes"
+            )
 
 
 Request = MaskRequest | HashRequest

@@ -1,17 +1,12 @@
-"""All engines of a suite give the same bytes, refuse the same elements, and leave nothing behind."""
+"""All engines of a suite give the same bytes and refuse the same elements; one is chosen or says why it is not."""
 
 from __future__ import annotations
 
-import os
 import platform
 import random
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +14,6 @@ from hypothesis import strategies as st
 
 from psi import engines
 from psi.engines import Engine, crypto_mb, pyca, sodium
-from psi.engines.slices import slices
 from psi.errors import PeerViolation, UsageError
 from psi.hash_to_curve import derive_scalar, hash_to_group
 from psi.secret import Scalar
@@ -27,6 +21,7 @@ from psi.suites import RISTRETTO255, SUITES, X25519_ELL2, Suite
 from tests.psi import reference as ref
 
 TAG = b"test tag of the engines"
+SMALLEST = {"crypto_mb": crypto_mb.SMALLEST, "cryptography": pyca.SMALLEST, "sodium": sodium.SMALLEST}
 USABLE = [
     pytest.param(suite, status.name, threads, id=f"{status.name}-{threads}")
     for suite in SUITES.values()
@@ -87,21 +82,23 @@ def test_a_large_batch_is_the_same_from_every_x25519_engine_and_thread_count(ope
     distinct = points_of(X25519_ELL2, 4099)
     points = (distinct * (count // 4099 + 1))[: 32 * count]
     scalar = scalar_of(X25519_ELL2, 3)
-    # One small batch at a time on one thread is the plainest way through an engine.
-    plain = pyca.create(1).mask(distinct, scalar)
+    # The kernel alone, in this process, is the plainest way through.
+    plain = pyca.multiply(distinct, scalar.reveal())
     expected = (plain * (count // 4099 + 1))[: 32 * count]
     for param in X25519_USABLE:
         _, name, threads = param.values
-        if (name, threads) != ("cryptography", 1):
-            engine = opened[str(name), int(str(threads))]
-            size = count if name != "cryptography" else 8200
-            assert engine.mask(points[: 32 * size], scalar) == expected[: 32 * size], param.id
+        engine = opened[str(name), int(str(threads))]
+        size = count if name != "cryptography" else 8200
+        assert engine.mask(points[: 32 * size], scalar) == expected[: 32 * size], param.id
 
 
-def test_a_large_ristretto_batch_keeps_its_order_on_threads(opened: Opened) -> None:
-    points, scalar = points_of(RISTRETTO255, 1003), scalar_of(RISTRETTO255, 4)
-    assert opened["sodium", 2].mask(points, scalar) == opened["sodium", 1].mask(points, scalar)
-    assert opened["sodium", 2].mask(points, scalar)[-32:] == oracle(RISTRETTO255, points[-32:], scalar)
+def test_a_large_ristretto_batch_keeps_its_order_on_workers(opened: Opened) -> None:
+    count = 2 * sodium.SMALLEST + 5
+    points, scalar = points_of(RISTRETTO255, count), scalar_of(RISTRETTO255, 4)
+    masks = opened["sodium", 2].mask(points, scalar)
+    assert masks == opened["sodium", 1].mask(points, scalar)
+    assert masks[-32:] == oracle(RISTRETTO255, points[-32:], scalar)
+    assert len(opened["sodium", 2].processes) == 2
 
 
 @every_engine
@@ -154,7 +151,7 @@ def test_points_with_long_runs_of_equal_bits(opened: Opened, suite: Suite, name:
         ref.ladder(int.from_bytes(scalar.reveal(), "little"), x).to_bytes(32, "little") for x in near[::9]
     )
     masks = opened[name, threads].mask(points, scalar)
-    assert masks == pyca.create(1).mask(points, scalar)
+    assert masks == pyca.multiply(points, scalar.reveal())
     assert b"".join(masks[32 * i : 32 * i + 32] for i in range(0, len(near), 9)) == plain
 
 
@@ -189,6 +186,34 @@ def test_libsodium_does_not_clamp(opened: Opened) -> None:
         assert mask == ref.ristretto_multiply(kept, generator)
 
 
+@pytest.mark.parametrize(("suite", "name"), [(X25519_ELL2, "cryptography"), (RISTRETTO255, "sodium")])
+def test_kernels_write_zeros_where_there_is_no_product(suite: Suite, name: str) -> None:
+    secret, good = scalar_of(suite, 21).reveal(), points_of(suite, 3)
+    masks = engines.kernel_of(name)(good + bytes(32) + good, secret)
+    assert masks == engines.kernel_of(name)(good, secret) + bytes(32) + engines.kernel_of(name)(good, secret)
+    assert engines.kernel_of(name)(b"", secret) == b""
+
+
+@pytest.mark.skipif(
+    not any(p.values[1] == "crypto_mb" for p in USABLE), reason="this machine has no crypto_mb"
+)
+def test_the_crypto_mb_kernel_writes_zeros_too() -> None:
+    secret, good = scalar_of(X25519_ELL2, 22).reveal(), points_of(X25519_ELL2, 11)
+    masks = crypto_mb.multiply(good + bytes(32) + good, secret)
+    assert masks == pyca.multiply(good, secret) + bytes(32) + pyca.multiply(good, secret)
+    assert crypto_mb.multiply(b"", secret) == b""
+
+
+@every_engine
+@pytest.mark.parametrize("count", [0, 1, 9, 300])
+def test_hash_and_mask_is_hashing_then_masking(
+    opened: Opened, suite: Suite, name: str, threads: int, count: int
+) -> None:
+    identifiers, scalar = [b"%d" % i for i in range(count)], scalar_of(suite, 13)
+    engine = opened[name, threads]
+    assert engine.hash_and_mask(TAG, identifiers, scalar) == engine.mask(points_of(suite, count), scalar)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_sodium_refuses_every_invalid_encoding_of_rfc_9496(opened: Opened, threads: int) -> None:
     good, scalar = points_of(RISTRETTO255, 150), scalar_of(RISTRETTO255, 8)
@@ -205,8 +230,8 @@ def test_the_first_bad_element_is_named_across_slices(
     opened: Opened, suite: Suite, name: str, threads: int
 ) -> None:
     # Large enough for two slices of every engine; one bad element in each.
-    count = 4100 if suite is X25519_ELL2 else 200
-    points = bytearray(points_of(suite, 50) * (count // 50))
+    count = 2 * SMALLEST[name] + 50
+    points = bytearray(points_of(suite, 50) * (count // 50 + 1))
     first, second = count // 2 - 5, count - 3
     points[32 * first : 32 * first + 32] = points[32 * second : 32 * second + 32] = bytes(32)
     with pytest.raises(PeerViolation, match=f"^Element {first} of the chunk"):
@@ -268,90 +293,3 @@ def test_sodium_and_cryptography_say_when_their_package_is_missing(monkeypatch: 
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "rbcl is not installed" in (sodium.reason_unusable() or "")
     assert "cryptography is not installed" in (pyca.reason_unusable() or "")
-
-
-@given(st.integers(0, 5000), st.integers(1, 9), st.sampled_from([1, 8]), st.integers(1, 300))
-def test_slices_cover_everything_once(count: int, parts: int, unit: int, smallest: int) -> None:
-    ranges = slices(count, parts, unit, smallest)
-    assert [i for start, stop in ranges for i in range(start, stop)] == list(range(count))
-    assert len(ranges) <= parts
-    assert all(start % unit == 0 and start < stop for start, stop in ranges)
-    assert len(ranges) <= 1 or count >= 2 * smallest
-
-
-# Worker processes of engine "cryptography" -----------------------------------------------------------------
-
-
-def test_small_batches_start_no_worker() -> None:
-    engine = pyca.create(2)
-    engine.mask(points_of(X25519_ELL2, 100), scalar_of(X25519_ELL2, 1))
-    assert engine._workers == []
-
-
-def test_workers_end_with_close_and_start_again() -> None:
-    engine, points = pyca.create(2), points_of(X25519_ELL2, 4100)
-    scalar = scalar_of(X25519_ELL2, 1)
-    first = engine.mask(points, scalar)
-    process = engine._workers[0]._process
-    engine.close()
-    assert process.returncode == 0
-    assert engine.mask(points, scalar) == first
-    engine.close()
-
-
-def test_a_killed_worker_is_one_clear_error_and_the_engine_recovers() -> None:
-    engine, points = pyca.create(2), points_of(X25519_ELL2, 4100)
-    scalar = scalar_of(X25519_ELL2, 1)
-    try:
-        first = engine.mask(points, scalar)
-        engine._workers[0]._process.kill()
-        with pytest.raises(UsageError, match="ended too soon") as caught:
-            engine.mask(points, scalar)
-        assert caught.value.code.name == "engine_unavailable"
-        assert scalar.reveal().hex() not in repr(caught.value)
-        assert engine.mask(points, scalar) == first
-    finally:
-        engine.close()
-
-
-PARENT = """
-import sys, time
-from psi.engines import open_engine
-from psi.secret import Scalar
-from psi.suites import X25519_ELL2
-engine = open_engine(X25519_ELL2, "cryptography", 2)
-engine.mask(bytes([9]) + bytes(31) + (bytes([9]) + bytes(31)) * 4200, Scalar(bytes(range(32))))
-print(engine._workers[0].pid, flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_workers_do_not_outlive_a_killed_parent() -> None:
-    # No `if __name__ == "__main__"` in the parent: workers must not import it again.
-    root = str(Path(__file__).resolve().parents[2])
-    with subprocess.Popen(
-        [sys.executable, "-c", PARENT],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": root},
-    ) as parent:
-        assert parent.stdout is not None
-        worker_pid = int(parent.stdout.readline())
-        assert alive(worker_pid)
-        parent.kill()
-        parent.wait()
-    deadline = time.monotonic() + 10
-    while alive(worker_pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not alive(worker_pid)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended but was not waited for counts as ended."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"

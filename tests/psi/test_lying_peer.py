@@ -202,8 +202,9 @@ def test_our_own_points_as_the_partners_set_match_nobody(terms: Terms) -> None:
         return talk.elements(Stream.RECEIVER_POINTS, 32)[: len(points)]
 
     talk = line(terms, Rewrite(terms, Stream.SENDER_POINTS, change), liar=Role.SENDER)
-    with pytest.raises(PeerViolation):  # the transcript of whoever is rewritten no longer fits, in the end
+    with pytest.raises(PeerViolation, match="transcript"):  # the rewritten side itself, at the very end
         talk.run()
+    assert talk.failed is Role.SENDER
     result = talk.receiver._result
     if isinstance(result, OverlapResult):
         assert result.matched is None
@@ -567,6 +568,15 @@ def test_another_transcript(terms: Terms, liar: Role) -> None:
 
     tamper = only(liar, Replace(lambda each: isinstance(each, Finish), spoil))
     assert_caught(line(terms, tamper, liar=liar), liar, "transcript of this session differs")
+
+
+def test_our_own_last_word_sent_back() -> None:
+    def echo(_: Message) -> Iterable[Message]:
+        return (talk.by(Role.RECEIVER)[-1],)
+
+    tamper = only(Role.SENDER, Replace(lambda each: isinstance(each, Finish), echo))
+    talk = line(AUDIENCE, tamper, liar=Role.SENDER)
+    assert_caught(talk, Role.SENDER, "transcript of this session differs")
 
 
 def test_a_partner_that_was_told_other_elements_is_found_by_its_transcript() -> None:

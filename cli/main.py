@@ -6,11 +6,12 @@ Sub-commands import what they need when they run, so that ``--help`` is quick an
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from psi.errors import CODES, UsageError, VeiljoinError
+from psi.errors import UsageError, VeiljoinError
 
 _DESCRIPTION = """\
 Match audiences with a partner; neither side sees the other's customers.
@@ -128,10 +129,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status. Errors are one sentence and one hint on standard error."""
     parsed = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = parsed.run
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        # Like Ctrl-C, so that a service manager or a closed terminal leaves nothing behind either. Where the
+        # caller chose otherwise (nohup), that stands.
+        if signal.getsignal(ending) is signal.SIG_DFL:
+            signal.signal(ending, signal.default_int_handler)
+    as_json = bool(getattr(parsed, "json", False))
     try:
         return run(parsed)
     except VeiljoinError as error:
-        return _tell(error, bool(getattr(parsed, "json", False)))
+        return _tell(error, as_json)
     except ModuleNotFoundError as error:
         missing = UsageError(
             f"This part of Veiljoin needs the package {error.name}, which is not installed.",
@@ -140,8 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return _tell(missing, False)
     except KeyboardInterrupt:
-        print("Stopped. No result was written.", file=sys.stderr)
-        return CODES["cancelled"].exit
+        stopped = VeiljoinError(
+            "The command was stopped before it was done.",
+            hint="start it again; nothing was written where results go",
+            code="cancelled",
+        )
+        return _tell(stopped, as_json)
 
 
 def _tell(error: VeiljoinError, as_json: bool) -> int:

@@ -9,8 +9,10 @@ process is gone; like SIGTERM that stops the job, tells the partner and cleans u
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -20,7 +22,7 @@ from typing import Any
 from client.dialer import dial
 from party.runner import SideConfig, SideRun
 from party.transport import Link
-from psi.errors import LinkLost, VeiljoinError
+from psi.errors import CODES, LinkLost, VeiljoinError
 from server.listener import Listener
 
 _output = threading.Lock()
@@ -112,14 +114,19 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
 def main() -> int:
     """Run one side; returns the exit status."""
     os.umask(0o077)
-    config = SideConfig.from_json(_first_line())
+    line = _first_line()
+    if not line:
+        return CODES["cancelled"].exit  # whoever started this process went away before it had anything to do
+    config = SideConfig.from_json(line)
     try:
         report = asyncio.run(run_side(config))
     except VeiljoinError as error:
+        _clear(config)
         emit({"event": "error", "code": error.code.name, "message": error.message, "hint": error.hint})
         return error.code.exit
     except Exception as error:  # noqa: BLE001 - the last stop: told without values, never swallowed
         # The message of a foreign exception may quote data, so only its kind and where it was raised are told.
+        _clear(config)
         where = traceback.extract_tb(error.__traceback__)[-1]
         emit(
             {
@@ -133,6 +140,17 @@ def main() -> int:
         return 1
     emit({"event": "result", "report": report})
     return 0
+
+
+def _clear(config: SideConfig) -> None:
+    """Remove this party's folder of a failed run, and the run's own if the other party's is gone too.
+
+    The coordinator does the same, but it may have been killed.
+    """
+    own = config.staging.parent
+    shutil.rmtree(own, ignore_errors=True)
+    with contextlib.suppress(OSError):  # the other party's folder is still there
+        own.parent.rmdir()
 
 
 def _first_line() -> str:

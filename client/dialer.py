@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -56,9 +57,14 @@ async def _goodbye(call: grpc.aio.StreamStreamCall, bank: str) -> None:  # type:
     """Let the last message go out and see how the bank ended the call."""
     try:
         async with asyncio.timeout(GOODBYE_SECONDS):
-            await call.done_writing()
+            # Where the call has ended already, there is only its status to fetch.
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                await call.done_writing()
+                # The status comes behind every message that is still unread.
+                while await call.read() is not grpc.aio.EOF:
+                    continue
             status = await call.code()
-    except (TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
+    except TimeoutError:
         call.cancel()
         return
     if status is grpc.StatusCode.PERMISSION_DENIED:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, Final
 import rfc8785
 
 from party.disclosure import card_for, tiered
-from party.jobfile import SIDES, Job
+from party.jobfile import KINDS, SIDES, Job
 from psi.errors import VeiljoinError
 from psi.suites import PROTOCOL_VERSION, suite_by_id
 from psi.terms import CHUNK_ELEMENTS, Kind, Role, Terms
@@ -64,14 +65,8 @@ class Contract:
         return Role.RECEIVER if self.body["protocol_receiver"] == side else Role.SENDER
 
     def terms(self) -> Terms:
-        """Return what the roles enforce. Raises ``VeiljoinError`` if the contract is not one we speak."""
+        """Return what the roles enforce. Raises ``UsageError`` for parameters that cannot be."""
         body = self.body
-        if body["version"] != VERSION or body["protocol_version"] != PROTOCOL_VERSION:
-            raise VeiljoinError(
-                f"The contract is of version {body['version']}, protocol {body['protocol_version']}.",
-                hint=f"this node speaks contract {VERSION}, protocol {PROTOCOL_VERSION}",
-                code="bad_contract",
-            )
         receiver = body["protocol_receiver"]
         sender = "bank" if receiver == "platform" else "platform"
         parties, policy = body["parties"], body["policy"]
@@ -178,14 +173,108 @@ def card_hash(job: Job) -> str:
 
 
 def parse_contract(canonical: bytes) -> Contract:
-    """Read a contract from its bytes. Raises ``VeiljoinError`` unless they are its one canonical form."""
+    """Read a contract from its bytes.
+
+    Raises ``VeiljoinError`` unless they are its one canonical form, of a version that this node speaks, with every
+    key and no other.
+    """
     try:
         body = json.loads(canonical)
         same = isinstance(body, dict) and rfc8785.dumps(body) == canonical
-    except (ValueError, rfc8785.CanonicalizationError):
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
         same = False
     if not same:
         raise VeiljoinError(
             "The contract is not canonical JSON.", hint="draft the job again", code="bad_contract"
         )
+    _check_version(body)
+    fault = _misshapen(body, _SHAPE, "") or _impossible(body)
+    if fault:
+        raise VeiljoinError(
+            f"The contract is malformed: {fault}.",
+            hint="both sides need the same version of Veiljoin; draft the job again",
+            code="bad_contract",
+        )
     return Contract(canonical, body)
+
+
+def _check_version(body: Mapping[str, Any]) -> None:
+    # Before the shape, which a later version may change. True == 1 in Python, hence the types.
+    spoken = (VERSION, PROTOCOL_VERSION)
+    told = (body.get("version"), body.get("protocol_version"))
+    if told != spoken or any(type(number) is not int for number in told):
+        raise VeiljoinError(
+            "The contract is of a version that this node does not speak.",
+            hint=f"this node speaks contract {VERSION}, protocol {PROTOCOL_VERSION}; update the older node",
+            code="bad_contract",
+        )
+
+
+# Every key of a contract with the types of its value; nothing is optional and nothing may stand beside it, so
+# that nobody signs what no code looks at.
+_Shape = Mapping[str, "tuple[type, ...] | _Shape"]
+_PARTY: Final[_Shape] = {
+    "columns": (dict,),
+    "dataset": (str,),
+    "identity": (str,),
+    "keep": (str,),
+    "schema": (str,),
+    "tier_rule": (str,),
+    "tiered": (bool,),
+    "tiers": (list,),
+}
+_SHAPE: Final[_Shape] = {
+    "card": (str,),
+    "chunk_elements": (int,),
+    "expires": (str,),
+    "holdout": (int, float),
+    "identifier": (str,),
+    "job": (str,),
+    "kind": (str,),
+    "output": (str,),
+    "parties": dict.fromkeys(SIDES, _PARTY),
+    "policy": {"max_set": (int,), "min_group": (int,)},
+    "protocol_receiver": (str,),
+    "protocol_version": (int,),
+    "purpose": (str,),
+    "receiver": (str,),
+    "suite": (str,),
+    "version": (int,),
+}
+
+
+def _misshapen(value: Any, shape: _Shape, where: str) -> str:
+    """Return what is wrong with the keys of ``value``, or an empty string. Only keys of ours are quoted."""
+    if type(value) is not dict:
+        return f"{where.rstrip('.')} is not an object"
+    for key, expected in shape.items():
+        name = where + key
+        if key not in value:
+            return f"{name} is missing"
+        if isinstance(expected, tuple):
+            # Exact types: a JSON true would pass for the number 1.
+            if type(value[key]) not in expected:
+                return f"{name} has a value of a wrong type"
+        elif fault := _misshapen(value[key], expected, f"{name}."):
+            return fault
+    if len(value) > len(shape):
+        return f"{where.rstrip('.') or 'it'} has a key that this version does not know"
+    return ""
+
+
+def _impossible(body: Mapping[str, Any]) -> str:
+    """Return which value cannot be read as what it stands for, or an empty string."""
+    if body["kind"] not in KINDS:
+        return "kind is not one that this version knows"
+    if body["receiver"] not in (*SIDES, "both"):
+        return "receiver is nobody"
+    if body["protocol_receiver"] not in SIDES:
+        return "protocol_receiver is nobody"
+    for side in SIDES:
+        if not re.fullmatch("[0-9a-f]{64}", body["parties"][side]["identity"]):
+            return f"parties.{side}.identity is not a public key"
+    try:
+        expires = datetime.datetime.fromisoformat(body["expires"])
+    except ValueError:
+        return "expires is not a time"
+    return "" if expires.tzinfo else "expires has no time zone"

@@ -16,7 +16,7 @@ from typing import Any, Final
 from party.identifiers import Form, parse_form
 from psi.errors import UsageError
 from psi.suites import Suite, suite_by_id
-from psi.terms import Kind
+from psi.terms import MAX_SET, Kind
 
 SIDES: Final = ("bank", "platform")
 # Kinds that are planned but run over the other primitive, the private grouped sum.
@@ -164,8 +164,13 @@ def parse_job(table: Mapping[str, Any], source: str) -> Job:
     holdout = float(table.get("holdout", 0))
     if not 0 <= holdout <= 0.9:
         raise UsageError(f"holdout = {holdout:g} in {source} is out of range.", hint="use 0 to 0.9")
-    min_group = _positive(policy, "min_group", DEFAULT_MIN_GROUP, source)
-    max_set = _positive(policy, "max_set", DEFAULT_MAX_SET, source)
+    min_group = _persons(policy, "min_group", DEFAULT_MIN_GROUP, source)
+    max_set = _persons(policy, "max_set", DEFAULT_MAX_SET, source)
+    if min_group > max_set:
+        raise UsageError(
+            f"min_group = {min_group} in [policy] of {source} is above max_set = {max_set}.",
+            hint="no set could have that size; lower min_group or raise max_set",
+        )
     return Job(
         source=source,
         kind=kind,
@@ -189,9 +194,9 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def _kind(table: Mapping[str, Any], source: str) -> Kind:
     value = table.get("kind")
-    if value is None:
-        # A misspelt "kind" is told as such.
-        _check(table, _TOP, "", KINDS[0], source)
+    if not isinstance(value, str):
+        # Missing, misspelt or not text: the table of keys says which.
+        _check(table, _TOP, "", None, source)
     if value in KINDS:
         return Kind(value)
     known = ", ".join(KINDS)
@@ -204,7 +209,8 @@ def _kind(table: Mapping[str, Any], source: str) -> Kind:
     raise UsageError(f'kind = "{value}" in {source} is unknown.', hint=hint)
 
 
-def _check(table: Any, keys: Mapping[str, _Key], section: str, kind: str, source: str) -> None:
+def _check(table: Any, keys: Mapping[str, _Key], section: str, kind: str | None, source: str) -> None:
+    """Check the keys of one section; ``kind`` is ``None`` while it is not known."""
     where = f"[{section}] of {source}" if section else source
     if not isinstance(table, Mapping):
         raise UsageError(f"{section} in {source} is not a section.", hint=f"write it as [{section}]")
@@ -214,7 +220,7 @@ def _check(table: Any, keys: Mapping[str, _Key], section: str, kind: str, source
             near = nearest(name, keys)
             hint = f"did you mean {near}?" if near else f"the keys here are {', '.join(keys)}"
             raise UsageError(f"{name} in {where} is an unknown key.", hint=hint, code="unknown_key")
-        if kind not in key.kinds:
+        if kind is not None and kind not in key.kinds:
             raise UsageError(
                 f"{name} in {where} does not belong to kind = {kind!r}.",
                 hint=f"it belongs to {', '.join(key.kinds)}; take it out",
@@ -222,6 +228,8 @@ def _check(table: Any, keys: Mapping[str, _Key], section: str, kind: str, source
             )
         if not isinstance(value, key.types) or isinstance(value, bool):
             raise UsageError(f"{name} in {where} has a value of a wrong type.", hint=f"{name}: {key.help}")
+        if value == "":
+            raise UsageError(f"{name} in {where} is empty.", hint=f"{name}: {key.help}")
     for name, key in keys.items():
         if key.required and name not in table:
             raise UsageError(f"{name} is missing in {where}.", hint=f"{name}: {key.help}")
@@ -251,8 +259,10 @@ def _choice(
     return value
 
 
-def _positive(table: Mapping[str, Any], key: str, default: int, source: str) -> int:
+def _persons(table: Mapping[str, Any], key: str, default: int, source: str) -> int:
     value = int(table.get(key, default))
-    if value < 1:
-        raise UsageError(f"{key} = {value} in [policy] of {source} is out of range.", hint="use 1 or more")
+    if not 1 <= value <= MAX_SET:
+        raise UsageError(
+            f"{key} = {value} in [policy] of {source} is out of range.", hint=f"use 1 to {MAX_SET}"
+        )
     return value

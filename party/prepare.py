@@ -206,6 +206,15 @@ class Preparation:
         if self._facts.rows > sum(self._facts.rejected.values()):
             return
         most = max(self._facts.rejected, key=lambda name: self._facts.rejected[name])
+        form = self._job.form
+        if most in ("looks_hashed", "wrong_hash"):
+            raise UsageError(
+                f"Column {self._spec.identifier!r} of {self._dataset.path} holds hashes in another form than "
+                f"the job's {form.text}.",
+                hint="identifier in the job file must say what was hashed and how, such as sha256:phone:cn11 or "
+                "md5:idfa:upper, and both sides need that same form",
+                code="form_mismatch",
+            )
         raise UsageError(
             f"None of the {self._facts.rows:,} rows of {self._dataset.path} can be used: column "
             f"{self._spec.identifier!r} holds no valid {self._job.form.text} (mostly {most}).",

@@ -30,13 +30,15 @@ from party.jobfile import SIDES, Job
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
 from party.spool import disk_error
+from psi.engines import open_engine
 from psi.errors import CODES, VeiljoinError
 
 BANK: Final = "bank"
 # How long the first party to start waits for the other.
 PATIENCE: Final = 30.0
-# How long the second party may take to end by itself once the first has.
+# How long the second party may take to end by itself once the first has, and then, once it was told to.
 GRACE: Final = 8.0
+LAST_GRACE: Final = 4.0
 _PARTNER: Final = "platform"
 
 Observe = Callable[[str, dict[str, Any]], None]
@@ -86,6 +88,8 @@ def plan(
     """Check both datasets and the output folder, and draft the contract. Raises ``UsageError``; writes nothing
     but the output folder."""
     datasets = {side: open_side(job.side(side), data[side]) for side in SIDES}
+    if engine is not None or threads is not None:
+        open_engine(job.suite, engine, threads).close()
     _check_writable(out)
     identities = {side: new_identity() for side in SIDES}
     public = {side: public_identity(identity) for side, identity in identities.items()}
@@ -147,6 +151,9 @@ class _Parties:
         self._phases: dict[str, str] = {}
         self._reports: dict[str, dict[str, Any]] = {}
         self._errors: dict[str, VeiljoinError] = {}
+        # Parties that we ended ourselves, because the other one had failed.
+        self._stopped: set[str] = set()
+        self._configured: set[str] = set()
 
     def run(self) -> dict[str, dict[str, Any]]:
         try:
@@ -166,6 +173,8 @@ class _Parties:
         # The working directory and an inherited PYTHONPATH must not decide which code runs.
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
         environment["PYTHONSAFEPATH"] = "1"
+        # What goes wrong is told in our own words; gRPC's log lines would stand between them.
+        environment.setdefault("GRPC_VERBOSITY", "NONE")
         process = subprocess.Popen(
             [sys.executable, "-m", "cli.node"],
             stdin=subprocess.PIPE,
@@ -187,6 +196,7 @@ class _Parties:
 
     def _configure(self, side: str, address: str) -> None:
         config = self._plan.configs[side](self._folder, address)
+        self._configured.add(side)
         pipe = self._processes[side].stdin
         with contextlib.suppress(BrokenPipeError):  # it has died, which its exit status will tell
             if pipe is not None:
@@ -196,25 +206,32 @@ class _Parties:
     def _watch(self) -> None:
         running = set(SIDES)
         deadline: float | None = None
-        # What is done to a party that does not end by itself: asked first, then made to.
-        steps = [subprocess.Popen.terminate, subprocess.Popen.kill]
         while running:
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 side, event = self._events.get(timeout=wait)
             except queue.Empty:
-                step = steps.pop(0) if len(steps) > 1 else steps[0]
                 for name in running:
-                    step(self._processes[name])
-                deadline = time.monotonic() + GRACE
+                    self._stop(name)
+                deadline = time.monotonic() + LAST_GRACE
                 continue
             if event is None:
                 running.discard(side)
                 self._note_end(side)
-                if side in self._errors:
-                    deadline = time.monotonic() + GRACE
+                if side in self._errors and not self._stopped:
+                    # A party that waits for its configuration will not hear of it from the other one.
+                    deadline = time.monotonic() + (GRACE if running <= self._configured else 0.0)
                 continue
             self._handle(side, event)
+
+    def _stop(self, side: str) -> None:
+        """Ask a party to end; the second time, make it: a process that is stopped or stuck hears nothing."""
+        process = self._processes[side]
+        if side in self._stopped:
+            process.kill()
+        else:
+            process.terminate()
+        self._stopped.add(side)
 
     def _handle(self, side: str, event: dict[str, Any]) -> None:
         match event["event"]:
@@ -235,7 +252,11 @@ class _Parties:
         if status == 0 or side in self._errors:
             return
         phase = self._phases.get(side, "start")
-        if status < 0:
+        if side in self._stopped:
+            if status == -signal.SIGTERM:
+                return  # it obeyed before it could say so
+            how, hint = "did not answer any more and was ended", "start the job again; nothing was written"
+        elif status < 0:
             name = signal.Signals(-status).name if -status in list(signal.Signals) else str(-status)
             how, hint = f"was killed ({name})", "start the job again; nothing was written"
         else:
@@ -296,6 +317,8 @@ def _combine(plan: Plan, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 def _publish(out: Path, run_folder: Path, result: Mapping[str, Any]) -> None:
     """Move both parties' files to their places; files of an earlier run are replaced as a whole."""
     try:
+        # The combined result is the mark of a whole one: it goes first and comes last.
+        (out / RESULT).unlink(missing_ok=True)
         for side in SIDES:
             target = out / side
             target.mkdir(mode=0o700, exist_ok=True)

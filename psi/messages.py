@@ -53,6 +53,11 @@ class Tier:
         _require(self.label == "" or self.label.isprintable(), "a tier label with control characters")
 
 
+def check_tier_count(count: int) -> None:
+    """Refuse an announcement of ``count`` tiers. Raises ``PeerViolation``."""
+    _require(1 <= count <= MAX_TIERS, f"{count} tiers, where 1 to {MAX_TIERS} may be")
+
+
 @dataclass(frozen=True, slots=True)
 class Announce:
     """First message of each side: what it will send, and what it is committed to (SPEC 4.1)."""
@@ -67,7 +72,7 @@ class Announce:
         _require(len(self.contract) == DIGEST, "a contract hash of a wrong length")
         _require(len(self.seed_commitment) == DIGEST, "a seed commitment of a wrong length")
         _require(len(self.input_commitment) == DIGEST, "an input commitment of a wrong length")
-        _require(1 <= len(self.tiers) <= MAX_TIERS, f"{len(self.tiers)} tiers, where 1 to {MAX_TIERS} may be")
+        check_tier_count(len(self.tiers))
         labels = [tier.label for tier in self.tiers]
         _require(len(set(labels)) == len(labels), "the same tier twice")
         _require(len(labels) == 1 or "" not in labels, "a tier without a label")

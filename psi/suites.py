@@ -79,7 +79,7 @@ def domain_separation_tag(suite: Suite, scope_id: bytes) -> bytes:
     Layout, all ASCII but the scope: ``VEILJOIN-V`` two-digit protocol version ``-`` suite id ``-`` 32 bytes
     of ``scope_id`` ``-`` hash-to-curve label. ``ristretto255`` puts ``HashToGroup-`` in front, as RFC 9497
     does. Every part but the suite id has a fixed length and that comes from a closed table, so that no two
-    (version, suite, scope) share a tag; the longest is 91 bytes.
+    (version, suite, scope) share a tag; the longest is 90 bytes.
 
     Raises ``ValueError`` when ``scope_id`` is not 32 bytes: the caller passed something else than a digest.
     """

@@ -12,7 +12,7 @@ from google.protobuf.message import Message as Protobuf
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from psi.errors import PeerViolation
-from psi.messages import Announce, Chunk, Finish, Stream, StreamEnd, Tier, TokenCommitment
+from psi.messages import Announce, Chunk, Finish, Stream, StreamEnd, Tier, TokenCommitment, check_tier_count
 from psi.terms import Role
 from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
 from veiljoin.v1 import session_pb2 as pb
@@ -71,6 +71,7 @@ def decode(envelope: pb.Envelope) -> WireMessage:
         case pb.StreamEnd():
             return StreamEnd(body.session, _stream(body.stream), body.count, body.digest)
         case pb.Announce():
+            check_tier_count(len(body.tiers))  # before any is built: a message has room for a million
             for tier in body.tiers:
                 _no_unknown_fields(tier)
             return Announce(

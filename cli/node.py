@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -37,7 +38,7 @@ def emit(event: dict[str, Any]) -> None:
 
 async def run_bank(config: SideConfig, run: SideRun) -> dict[str, Any]:
     """Listen, serve the one partner of this job, stop."""
-    report: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     appeared = asyncio.Event()
 
     async def serve(link: Link) -> None:
@@ -45,15 +46,15 @@ async def run_bank(config: SideConfig, run: SideRun) -> dict[str, Any]:
             return  # one job, one stream
         appeared.set()
         try:
-            outcome = await run.over(link)
+            await run.over(link)
         except asyncio.CancelledError:
             # gRPC cancels the handler when the call has ended under it.
-            _settle(report, link.lost())
+            _settle(ended, link.lost())
             raise
         except Exception as error:  # noqa: BLE001 - not swallowed: run_bank raises it
-            _settle(report, error)
+            _settle(ended, error)
         else:
-            report.set_result(outcome)
+            ended.set_result(None)
 
     listener = Listener(config.tls, {config.partner_san: "platform"}, serve)
     port = await listener.start(config.address)
@@ -69,25 +70,31 @@ async def run_bank(config: SideConfig, run: SideRun) -> dict[str, Any]:
                     hint="ask the platform whether its node runs and which address it dials",
                     code="peer_absent",
                 ) from None
-        return await report
+        await ended
     finally:
         await listener.stop()
+    return await run.conclude()
 
 
-def _settle(report: asyncio.Future[dict[str, Any]], error: Exception) -> None:
-    if not report.done():
-        report.set_exception(error)
+def _settle(ended: asyncio.Future[None], error: Exception) -> None:
+    if not ended.done():
+        ended.set_exception(error)
 
 
 async def run_platform(config: SideConfig, run: SideRun) -> dict[str, Any]:
     """Dial the bank and run this side over the link."""
     async with dial(config.address, config.tls, patience=config.patience) as link:
-        return await run.over(link)
+        await run.over(link)
+    return await run.conclude()
 
 
 async def run_side(config: SideConfig) -> dict[str, Any]:
     """Run one side until it is done, fails, or is told to stop."""
-    run = SideRun(config, emit)
+    with SideRun(config, emit) as run:
+        return await _run_until_told(config, run)
+
+
+async def _run_until_told(config: SideConfig, run: SideRun) -> dict[str, Any]:
     side = run_bank if config.side == "bank" else run_platform
     task = asyncio.create_task(side(config, run))
     loop = asyncio.get_running_loop()
@@ -114,6 +121,8 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
 def main() -> int:
     """Run one side; returns the exit status."""
     os.umask(0o077)
+    # A core file would hold keys and identifiers; the workers inherit this.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     line = _first_line()
     if not line:
         return CODES["cancelled"].exit  # whoever started this process went away before it had anything to do

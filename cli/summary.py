@@ -35,7 +35,8 @@ _TEXT = {
     "zh": {
         "bank": "银行",
         "platform": "平台",
-        "rows": "{side}:{rows_read:,} 行,剔除 {rejected:,} 行{reasons},重复 {duplicates:,} 行,{unique_persons:,} 人{held}",
+        "rows": "{side}:{rows_read:,} 行,剔除 {rejected:,} 行{reasons},重复 {duplicates:,} 行,"
+        "{unique_persons:,} 人{held}",
         "held": ",其中保留 {held_back:,} 人",
         "matched": "匹配人数:{count}",
         "withheld": "不显示({reason})",

@@ -25,6 +25,7 @@ from psi.suites import PROTOCOL_VERSION, suite_by_id
 from psi.terms import CHUNK_ELEMENTS, Kind, Role, Terms
 
 VERSION: Final = 1
+MAX_LIFETIME: Final = datetime.timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +78,34 @@ class Contract:
             both=body["receiver"] == "both",
             receiver_tiered=parties[receiver]["tiered"],
             sender_tiered=parties[sender]["tiered"],
+            receiver_labels=tuple(parties[receiver]["tiers"]) if parties[receiver]["tiered"] else (),
+            sender_labels=tuple(parties[sender]["tiers"]) if parties[sender]["tiered"] else (),
+            unmatched=body["output"] == "unmatched",
             receiver_limit=policy["max_set"],
             sender_limit=policy["max_set"],
             min_group=policy["min_group"],
             chunk_elements=body["chunk_elements"],
         )
 
-    def check_expiry(self, now: datetime.datetime) -> None:
-        """Raise ``VeiljoinError`` if the contract has expired at ``now`` (timezone-aware)."""
+    def seconds_left(self, now: datetime.datetime) -> float:
+        """Return how long the contract holds from ``now`` (timezone-aware) on.
+
+        Raises ``VeiljoinError`` if it has expired, or would hold longer than ``MAX_LIFETIME``.
+        """
         expires = datetime.datetime.fromisoformat(self.body["expires"])
+        if expires - now > MAX_LIFETIME:
+            raise VeiljoinError(
+                f"The contract of job {self.job} would hold until {self.body['expires']}.",
+                hint=f"a contract holds {MAX_LIFETIME.days} days at most; check both clocks",
+                code="bad_contract",
+            )
         if now >= expires:
             raise VeiljoinError(
                 f"The contract of job {self.job} expired at {self.body['expires']}.",
                 hint="draft the job again",
                 code="bad_contract",
             )
+        return (expires - now).total_seconds()
 
 
 def draft(
@@ -129,6 +143,10 @@ def check_agrees(contract: Contract, job: Job, side: str, own: DatasetFacts, ide
         party = body["parties"][name]
         expected = settled["parties"][name] | (mine if name == side else {})
         differs += [f"{name}.{key}" for key, value in expected.items() if party.get(key) != value]
+    if body["chunk_elements"] != CHUNK_ELEMENTS:
+        differs.append("chunk_elements")
+    if body["parties"]["bank"]["identity"] == body["parties"]["platform"]["identity"]:
+        differs.append("identity")
     if differs:
         raise VeiljoinError(
             f"The contract differs from the job on the {side}'s side in {', '.join(differs)}.",

@@ -50,8 +50,18 @@ _STATEMENTS: Final[dict[str, tuple[str, str]]] = {
         "随机保留(对照)的自有行名单({percent} %)",
     ),
     "holdout_hidden": (
-        "the persons kept back look like persons whom the other side does not have",
-        "被保留的人在对方看来与不存在的人无异",
+        (
+            "in this run the persons kept back look like persons whom the other side does not have; "
+            "a second run keeps back others, and so shows who they were"
+        ),
+        "在本次任务中,被保留的人在对方看来与不存在的人无异;再次运行会另选他人,从而暴露本次被保留的人",
+    ),
+    "unfair": (
+        (
+            "a side that deviates can break off once it has its own list, or make the other's list wrong; "
+            "a replay audit finds the latter"
+        ),
+        "偏离协议的一方可在得到自己的名单后中断,或使对方的名单出错;后者可由重放审计发现",
     ),
     "no_names": ("nobody learns which persons match", "任何一方都不知道匹配的是哪些人"),
     "no_identifiers": (
@@ -152,6 +162,8 @@ def card_for(job: Job) -> Card:
     if job.kind is Kind.OVERLAP:
         nobody.insert(0, "no_names")
         beyond.insert(0, "deviating_counter")
+    if job.both:
+        beyond.insert(0, "unfair")
     if job.holdout:
         beyond.insert(0, "holdout_hidden")
     params: dict[str, str | int] = {"counter": job.protocol_receiver}

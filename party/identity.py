@@ -36,19 +36,24 @@ def public_identity(identity: SigningSeed) -> bytes:
     return Ed25519PrivateKey.from_private_bytes(identity.reveal()).public_key().public_bytes_raw()
 
 
-def sign_contract(identity: SigningSeed, contract_hash: bytes) -> bytes:
-    """Return the Ed25519 signature (RFC 8032, 64 bytes) over the labelled ``contract_hash``."""
-    return Ed25519PrivateKey.from_private_bytes(identity.reveal()).sign(_CONTRACT + contract_hash)
+def sign_contract(identity: SigningSeed, contract_hash: bytes, side: str) -> bytes:
+    """Return the Ed25519 signature (RFC 8032, 64 bytes) over the label, ``side`` and ``contract_hash``."""
+    return Ed25519PrivateKey.from_private_bytes(identity.reveal()).sign(_signed(contract_hash, side))
 
 
-def verify_contract(public: bytes, contract_hash: bytes, signature: bytes, whose: str) -> None:
-    """Check a signature over ``contract_hash``. Raises ``PeerViolation`` that names ``whose`` it should be."""
+def _signed(contract_hash: bytes, side: str) -> bytes:
+    # The side enters, so that a signature sent back to who made it proves nothing.
+    return _CONTRACT + side.encode("ascii") + b"\x00" + contract_hash
+
+
+def verify_contract(public: bytes, contract_hash: bytes, signature: bytes, side: str) -> None:
+    """Check a signature over ``contract_hash``. Raises ``PeerViolation`` that names the side."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _CONTRACT + contract_hash)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, _signed(contract_hash, side))
     except InvalidSignature:
         raise PeerViolation(
-            f"The contract does not carry the {whose}'s signature.",
-            hint=f"check that the {whose} runs the node that was enrolled",
+            f"The contract does not carry the {side}'s signature.",
+            hint=f"check that the {side} runs the node that was enrolled",
         ) from None
 
 

@@ -39,6 +39,7 @@ PATIENCE: Final = 30.0
 # How long the second party may take to end by itself once the first has, and then, once it was told to.
 GRACE: Final = 8.0
 LAST_GRACE: Final = 4.0
+_RUN_PREFIX: Final = ".veiljoin-"
 _PARTNER: Final = "platform"
 
 Observe = Callable[[str, dict[str, Any]], None]
@@ -125,8 +126,9 @@ def plan(
 
 def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome:
     """Run both parties. ``observe(side, event)`` is told every event. Raises ``VeiljoinError``."""
+    _sweep(plan.out)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".veiljoin-", dir=plan.out))
+        folder = Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}{os.getpid()}-", dir=plan.out))
     except OSError as error:
         raise disk_error(error, plan.out) from None
     try:
@@ -287,6 +289,24 @@ class _Parties:
         )
         lines = [f"{side}: {self._errors[side].message}" for side in SIDES if side in self._errors]
         return RehearsalFailed(self._errors[order[0]], lines)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what an earlier run left behind whose coordinator was killed before it could."""
+    for folder in out.glob(f"{_RUN_PREFIX}*"):
+        owner = folder.name.removeprefix(_RUN_PREFIX).partition("-")[0]
+        if owner.isdecimal() and not _alive(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _check_writable(out: Path) -> None:

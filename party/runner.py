@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import json
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ from party.results import (
 )
 from party.session import agree, converse, say_goodbye, why_it_ended
 from party.spool import disk_error
-from party.transport import Link
+from party.transport import Link, Traffic
 from party.workspace import DiskKeep, Workspace
 from psi.engines import Engine, available, open_engine
 from psi.errors import VeiljoinError
@@ -137,8 +138,22 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
     return DatasetFacts(dataset.path.name, dataset.schema_fingerprint())
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What is left of a protocol that ran to its end."""
+
+    prepared: PreparedSet
+    role: Participant
+    engine: Engine
+    traffic: Traffic
+
+
 class SideRun:
-    """Runs one side's part of one job over a link."""
+    """One side's part of one job: :meth:`over` a link, then :meth:`conclude` once the link is closed.
+
+    Writing results takes longer the more persons matched, so it waits until the partner can no longer time it.
+    A context manager that removes the job's working data and ends its processes.
+    """
 
     def __init__(self, config: SideConfig, emit: Emit) -> None:
         self._config = config
@@ -148,54 +163,73 @@ class SideRun:
         self._contract: Contract = parse_contract(config.contract)
         self._terms = self._contract.terms()
         self._dataset: Dataset = open_side(self._job.side(config.side), config.data)
-        self._contract.check_expiry(datetime.datetime.now(datetime.UTC))
+        self._contract.seconds_left(datetime.datetime.now(datetime.UTC))
         own = dataset_facts(self._dataset)
         check_agrees(self._contract, self._job, config.side, own, public_identity(config.identity))
         try:
             config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, config.staging) from None
+        self._open = contextlib.ExitStack()
+        self._done: _Done | None = None
 
-    async def over(self, link: Link) -> dict[str, Any]:
-        """Run the job over ``link`` and return this side's report. Tells the partner the code of an error."""
+    def __enter__(self) -> SideRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    async def over(self, link: Link) -> None:
+        """Run the protocol over ``link`` to its last message. Tells the partner the code of an error."""
         try:
-            return await self._run(link)
-        except VeiljoinError as error:
+            await self._until_expiry(link)
+        except BaseException as error:
             self.progress.stop()
-            await say_goodbye(link, error)
+            if isinstance(error, asyncio.CancelledError):
+                known = VeiljoinError("The job was stopped.", code="cancelled")
+            else:
+                known = error if isinstance(error, VeiljoinError) else VeiljoinError("A fault ended the job.")
+            await say_goodbye(link, known)
             raise
-        except asyncio.CancelledError:
-            self.progress.stop()
-            await say_goodbye(link, VeiljoinError("The job was stopped.", code="cancelled"))
-            raise
-        except TimeoutError:
-            raise link.lost() from None
 
-    async def _run(self, link: Link) -> dict[str, Any]:
-        config = self._config
+    async def _until_expiry(self, link: Link) -> None:
+        left = self._contract.seconds_left(datetime.datetime.now(datetime.UTC))
+        try:
+            async with asyncio.timeout(left):
+                await self._run(link)
+        except TimeoutError:
+            raise VeiljoinError(
+                f"The contract of job {self._contract.job} expired while the job ran.",
+                hint="draft the job again",
+                code="bad_contract",
+            ) from None
+
+    async def conclude(self) -> dict[str, Any]:
+        """Write this side's results into its staging folder and return its report."""
+        if self._done is None:
+            raise RuntimeError("over() comes first")
+        done = self._done
+        with self.progress.phase("write"):
+            report = await asyncio.to_thread(self._write, done.prepared, done.role)
+        report["party"] |= {
+            "bytes_sent": done.traffic.sent,
+            "bytes_received": done.traffic.received,
+            "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
+            "engine": done.engine.name,
+            "threads": done.engine.threads,
+            "peak_memory_mb": peak_memory_mb(done.engine.processes),
+        }
+        write_json(self._config.staging / RESULT, self._own_result(report))
+        return report
+
+    async def _run(self, link: Link) -> None:
+        config, terms = self._config, self._terms
         with self.progress.phase("agree"):
             await agree(link, self._contract, config.side, config.identity, SOFTWARE)
         randomness = JobRandomness(new_seed(), self._contract.hash)
-        engine = open_engine(self._terms.suite, config.engine, config.threads)
-        self._emit(
-            {
-                "event": "engine",
-                "engine": engine.name,
-                "threads": engine.threads,
-                "passed_over": [] if config.engine else passed_over(self._terms.suite, engine.name),
-            }
-        )
-        try:
-            with Workspace(config.work, config.threads) as workspace:
-                return await self._run_in(workspace, link, randomness, engine)
-        finally:
-            randomness.destroy()
-            engine.close()
-
-    async def _run_in(
-        self, workspace: Workspace, link: Link, randomness: JobRandomness, engine: Engine
-    ) -> dict[str, Any]:
-        config, terms = self._config, self._terms
+        self._open.callback(randomness.destroy)
+        engine = self._open_engine()
+        workspace = self._open.enter_context(Workspace(config.work, config.threads))
         preparation = Preparation(
             self._job, config.side, self._dataset, terms, randomness, engine, workspace, self.progress
         )
@@ -203,20 +237,26 @@ class SideRun:
 
         part = Receiver if self._contract.role(config.side) is Role.RECEIVER else Sender
         role: Participant = part(terms, randomness, prepared, engine, DiskKeep(workspace, terms))
-        with self.progress.phase("exchange"):
-            await converse(link, role, workspace.spool("in"), self.progress)
-        with self.progress.phase("write"):
-            report = await asyncio.to_thread(self._write, prepared, role)
-        report["party"] |= {
-            "bytes_sent": link.traffic.sent,
-            "bytes_received": link.traffic.received,
-            "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
-            "engine": engine.name,
-            "threads": engine.threads,
-            "peak_memory_mb": peak_memory_mb(engine.processes),
-        }
-        write_json(config.staging / RESULT, self._own_result(report))
-        return report
+        try:
+            with self.progress.phase("exchange"):
+                await converse(link, role, workspace.spool("in"), self.progress)
+        except BaseException:
+            role.close()
+            raise
+        self._done = _Done(prepared, role, engine, link.traffic)
+
+    def _open_engine(self) -> Engine:
+        engine = open_engine(self._terms.suite, self._config.engine, self._config.threads)
+        self._open.callback(engine.close)
+        self._emit(
+            {
+                "event": "engine",
+                "engine": engine.name,
+                "threads": engine.threads,
+                "passed_over": [] if self._config.engine else passed_over(self._terms.suite, engine.name),
+            }
+        )
+        return engine
 
     async def _while_linked(self, link: Link, work: Callable[[Path], PreparedSet], path: Path) -> PreparedSet:
         """Run ``work(path)`` in a thread; if the link ends meanwhile, stop it and say why."""

@@ -13,18 +13,20 @@ from party.identity import sign_contract, verify_contract
 from party.progress import Progress
 from party.spool import Spool
 from party.transport import Link
-from psi.errors import PEER_WORDS, PeerViolation, VeiljoinError
+from psi.errors import PEER_WORDS, LinkLost, PeerViolation, VeiljoinError
 from psi.messages import Announce, Chunk, Message
 from psi.participant import Participant
 from psi.secret import SigningSeed
 from psi.streams import element_size
 from psi.suites import PROTOCOL_VERSION
-from veiljoin.messages import Abort, Hello, SignedContract
+from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
 
 # Each step of the greeting; the partner has nothing to compute in it.
 GREETING_SECONDS: Final = 30.0
 # Answers that wait for the link. Past that no more is received, which is what slows the partner down.
 _OUTBOX: Final = 4
+# Silence of a partner that has announced its set: it has chunks to mask, or at the end tokens to join.
+IDLE_SECONDS: Final = 900.0
 # How long to look for the partner's last word on a link that broke.
 REASON_SECONDS: Final = 2.0
 
@@ -35,10 +37,13 @@ async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed
     Raises ``PeerViolation`` if the partner speaks another version, means another contract or cannot sign it.
     """
     await link.send(Hello(PROTOCOL_VERSION, contract.job, software))
-    await link.send(SignedContract(contract.canonical, sign_contract(identity, contract.hash)))
-    async with asyncio.timeout(GREETING_SECONDS):
-        hello = await link.receive()
-        signed = await link.receive()
+    await link.send(SignedContract(contract.canonical, sign_contract(identity, contract.hash, side)))
+    try:
+        async with asyncio.timeout(GREETING_SECONDS):
+            hello = await link.receive()
+            signed = await link.receive()
+    except TimeoutError:
+        raise _silent(link, GREETING_SECONDS) from None
     if not isinstance(hello, Hello) or not isinstance(signed, SignedContract):
         raise PeerViolation(f"The {link.partner} did not begin with its greeting and the contract.")
     if hello.protocol_version != PROTOCOL_VERSION:
@@ -54,7 +59,7 @@ async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed
             code="bad_contract",
         )
     other = "platform" if side == "bank" else "bank"
-    verify_contract(contract.identity(other), contract.hash, signed.signature, link.partner)
+    verify_contract(contract.identity(other), contract.hash, signed.signature, other)
 
 
 async def converse(link: Link, role: Participant, spool: Spool, progress: Progress) -> None:
@@ -70,25 +75,41 @@ async def converse(link: Link, role: Participant, spool: Spool, progress: Progre
         ThreadPoolExecutor(1, "veiljoin-send") as sending,
     ):
 
+        async def next_message() -> WireMessage:
+            # Before its announcement the partner may still be reading its own file, however long that takes;
+            # only the contract's expiry ends that.
+            try:
+                async with asyncio.timeout(IDLE_SECONDS if role.announced_by_peer else None):
+                    return await link.receive()
+            except TimeoutError:
+                raise _silent(link, IDLE_SECONDS) from None
+
         async def listen() -> None:
             await outbox.put(role.start())
             while not role.done:
-                message = await link.receive()
+                message = await next_message()
                 if isinstance(message, Hello | SignedContract | Abort):
                     raise PeerViolation(f"The {link.partner} sent its greeting a second time.")
-                if isinstance(message, Chunk):
-                    await loop.run_in_executor(receiving, spool.received, message)
-                answers = await loop.run_in_executor(receiving, role.receive, message)
-                first = next(answers, None)
+                copies = role.copies
+                first, answers = await loop.run_in_executor(receiving, take, message)
                 if first is not None:
                     # Only what is to be sent takes a place: while our own set is on its way out, we must go on
                     # reading, or both sides would wait for each other.
                     await outbox.put(itertools.chain((first,), answers))
                 if isinstance(message, Announce):
                     progress.expect(role.inbound_elements)
-                elif isinstance(message, Chunk):
+                elif isinstance(message, Chunk) and role.copies == copies:
                     progress.advance(len(message.data) // element_size(role.terms, message.stream))
             await outbox.put(None)
+
+        def take(message: Message) -> tuple[Message | None, Iterator[Message]]:
+            """Let the role judge ``message``, keep it if it counts, and compute the first answer."""
+            copies = role.copies
+            answers = role.receive(message)
+            if isinstance(message, Chunk) and role.copies == copies:
+                # Durable before anything that follows from it is sent, and never a chunk that was refused.
+                spool.received(message)
+            return next(answers, None), answers
 
         async def speak() -> None:
             while (messages := await outbox.get()) is not None:
@@ -96,6 +117,14 @@ async def converse(link: Link, role: Participant, spool: Spool, progress: Progre
                     await link.send(message)
 
         await _both(asyncio.create_task(listen()), asyncio.create_task(speak()))
+
+
+def _silent(link: Link, seconds: float) -> LinkLost:
+    return LinkLost(
+        f"The {link.partner} has sent nothing for {seconds:g} seconds, though it is connected.",
+        hint=f"ask the {link.partner} whether its process is stuck",
+        code="peer_absent",
+    )
 
 
 async def _both(listening: asyncio.Task[None], speaking: asyncio.Task[None]) -> None:

@@ -14,7 +14,8 @@ from party.datasets import Batch
 from party.identifiers import REASONS
 from party.jobfile import SideSpec
 from psi.errors import UsageError
-from psi.terms import MAX_LABEL_BYTES, MAX_TIERS
+from psi.messages import label_fault
+from psi.terms import MAX_TIERS
 
 _NO_TIER: Final = REASONS.index("no_tier")
 _UNKNOWN_TIER: Final = REASONS.index("unknown_tier")
@@ -25,7 +26,7 @@ class TierColumn:
 
     def __init__(self, spec: SideSpec, used: bool, path: Path) -> None:
         self._column = spec.tier if used else None
-        self._declared = spec.tiers
+        self._declared = spec.tiers if used else ()
         self._path = path
         # Numbers are given in the order of first appearance; places() turns them into ranks.
         self.labels: list[str] = [] if self._column else [""]
@@ -85,8 +86,9 @@ class TierColumn:
                 f"Column {self._column!r} of {self._path} has more than {MAX_TIERS} different tiers.",
                 hint="tiers are told to the partner; name a column with few of them",
             )
-        if len(label.encode()) > MAX_LABEL_BYTES or not label.isprintable():
+        fault = label_fault(label)
+        if fault:
             raise UsageError(
-                f"Column {self._column!r} of {self._path} has a tier label that cannot be sent.",
-                hint=f"a label has at most {MAX_LABEL_BYTES} bytes and no control characters",
+                f"Column {self._column!r} of {self._path} has a tier label that {fault}.",
+                hint="tiers are told to the partner; give them short plain names",
             )

@@ -35,6 +35,9 @@ OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    # A stopped process still has a kernel that acknowledges what arrives, so only the missing answer to a ping
+    # tells; by default gRPC waits a minute for it.
+    ("grpc.http2.ping_timeout_ms", 20000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # The listener would otherwise punish the partner's keepalive as too many pings.

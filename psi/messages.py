@@ -18,6 +18,7 @@ DIGEST = 32
 SESSION = 16
 MAX_ELEMENT = 64
 MAX_CHUNK_BYTES = CHUNK_ELEMENTS * MAX_ELEMENT
+FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 class Stream(IntEnum):
@@ -40,6 +41,18 @@ def _require(condition: bool, what: str) -> None:
         raise PeerViolation(f"The partner sent {what}.", hint="both sides need the same version of Veiljoin")
 
 
+def label_fault(label: str) -> str:
+    """Return what keeps ``label`` from being a tier's label, or an empty string (SPEC 4.1)."""
+    if len(label.encode()) > MAX_LABEL_BYTES:
+        return f"has more than {MAX_LABEL_BYTES} bytes"
+    if label and not label.isprintable():
+        return "has control characters"
+    if label.startswith(FORMULA_STARTS):
+        # It stands beside the other side's identifiers in a list that people open in a spreadsheet.
+        return f"begins with one of {' '.join(FORMULA_STARTS)}, which a spreadsheet takes for a formula"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Tier:
     """One part of a set: its label ('' for a set without tiers) and its size in persons."""
@@ -49,8 +62,8 @@ class Tier:
 
     def __post_init__(self) -> None:
         _require(0 < self.size <= MAX_SET, "an impossible tier size")
-        _require(len(self.label.encode()) <= MAX_LABEL_BYTES, "a tier label that is too long")
-        _require(self.label == "" or self.label.isprintable(), "a tier label with control characters")
+        fault = label_fault(self.label)
+        _require(fault == "", f"a tier label that {fault}")
 
 
 def check_tier_count(count: int) -> None:

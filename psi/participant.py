@@ -27,6 +27,8 @@ from psi.terms import Kind, Role, Terms
 
 Messages = Iterator[Message]
 _NOTHING: tuple[Message, ...] = ()
+# Copies come from resuming, a handful each time; without an end to them a partner could hold a job for ever.
+MAX_COPIES = 1_000
 
 
 def _split(data: bytes, size: int) -> Iterator[bytes]:
@@ -51,6 +53,8 @@ class Participant(ABC):
         self._join = keep.join()
         self._machine = Machine(machine.table_for(self.role, terms.both))
         self._seen: set[bytes] = set()
+        # Messages ignored as exact copies so far.
+        self.copies = 0
         self._incoming: Incoming | None = None
         self._announced: Announce | None = None
         self._peer: Announce | None = None
@@ -85,6 +89,10 @@ class Participant(ABC):
             raise RuntimeError("start() comes before receive()")
         mark = fingerprint(message)
         if mark in self._seen and self._machine.state is not State.CLOSED:
+            self.copies += 1
+            if self.copies > MAX_COPIES:
+                self.close()
+                raise PeerViolation(f"The partner repeated more than {MAX_COPIES:,} messages.")
             return iter(_NOTHING)
         try:
             following = self._machine.check(machine.event_of(message))
@@ -129,6 +137,11 @@ class Participant(ABC):
         if self._peer is None:
             raise RuntimeError("the partner has not announced itself")
         return self._peer
+
+    @property
+    def announced_by_peer(self) -> bool:
+        """Whether the partner has announced itself."""
+        return self._peer is not None
 
     @property
     def inbound_elements(self) -> int:
@@ -205,6 +218,10 @@ class Participant(ABC):
         if not self.terms.tiered(role) and any(tier.label for tier in announce.tiers):
             # Even one label is something that the disclosure card did not tell.
             raise fault(f"{whose} is split into tiers, which the contract does not say.", code=code)
+        declared = iter(self.terms.labels(role))
+        if self.terms.labels(role) and not all(tier.label in declared for tier in announce.tiers):
+            # `in` on an iterator goes forward only, so the order counts too.
+            raise fault(f"{whose} has other tiers, or another order of them, than the contract.", code=code)
         if any(tier.size < self.terms.min_group for tier in announce.tiers):
             raise fault(
                 f"{whose} has a tier of fewer than min_group = {self.terms.min_group} persons.",
@@ -233,7 +250,7 @@ class Participant(ABC):
             raise PeerViolation(f"The partner repeated elements: {where} are copies.")
         tier_of = self._join.match([tier.size for tier in peer])
         if self.terms.kind is Kind.AUDIENCE:
-            self._result = audience_result(tier_of, peer, self.terms.min_group)
+            self._result = audience_result(tier_of, peer, self.terms.min_group, self.terms.unmatched)
             return
         bounds = np.cumsum([tier.size for tier in own])[:-1]
         parts = np.split(tier_of, bounds)
@@ -244,6 +261,9 @@ class Participant(ABC):
         yield Finish(self.session.id, self.session.transcript(self.role))
 
     def _check_transcript(self, message: Finish) -> None:
+        if not self.session.complete(self.terms.both):
+            # SPEC 4.5: a finish that comes before all was said vouches for nothing.
+            raise PeerViolation("The partner finished before everything was said.")
         if message.transcript != self.session.transcript(self.role.other):
             raise PeerViolation("The partner's transcript of this session differs from ours.")
 

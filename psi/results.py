@@ -58,11 +58,15 @@ def overlap_result(
     """Apply the threshold to ``counts``, shape (own tiers, partner tiers).
 
     A count below ``min_group`` is withheld. The total covers every cell only if that tells nothing about a
-    single withheld one: none is withheld, or at least two are and jointly reach ``min_group``.
+    single withheld one: none is withheld, or at least two are, which jointly reach ``min_group`` and of which
+    each could still have half as many values (two cells of at most 49 with 98 together would both be 49).
     """
     released = counts >= min_group
     hidden = counts[~released]
-    complete = len(hidden) == 0 or (len(hidden) >= 2 and int(hidden.sum()) >= min_group)
+    jointly = int(hidden.sum())
+    most = min_group - 1
+    spread = min(most, jointly) - max(0, jointly - (len(hidden) - 1) * most)
+    complete = len(hidden) == 0 or (len(hidden) >= 2 and jointly >= min_group and spread >= min_group // 2)
     cells = tuple(
         Cell(mine.label, theirs.label, int(counts[i, j]) if released[i, j] else None)
         for i, mine in enumerate(own)
@@ -72,9 +76,16 @@ def overlap_result(
     return OverlapResult(cells, total if complete or released.any() else None, complete)
 
 
-def audience_result(tier_of: npt.NDArray[np.uint8], peer: tuple[Tier, ...], min_group: int) -> AudienceResult:
-    """Apply the threshold to a list: 1 to ``min_group - 1`` matches are withheld, none is an empty list."""
+def audience_result(
+    tier_of: npt.NDArray[np.uint8], peer: tuple[Tier, ...], min_group: int, unmatched: bool
+) -> AudienceResult:
+    """Apply the threshold to a list.
+
+    1 to ``min_group - 1`` matches withhold it, and so do as few persons without a match where the list holds
+    those; none is an empty list.
+    """
     matched = int(np.count_nonzero(tier_of))
-    if 0 < matched < min_group:
+    few = range(1, min_group)
+    if matched in few or (unmatched and len(tier_of) - matched in few):
         return AudienceResult(None, None, peer)
     return AudienceResult(matched, tier_of, peer)

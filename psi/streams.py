@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from psi.errors import PeerViolation
 from psi.messages import SESSION, Announce, Chunk, Stream, StreamEnd
-from psi.terms import Terms
+from psi.terms import Role, Terms
 
 _SESSION = b"veiljoin/v1/psi/session\x00"
 _STREAM = b"veiljoin/v1/psi/stream\x00"
@@ -34,6 +34,11 @@ class Session:
     def ended(self, stream: Stream, count: int, digest: bytes) -> None:
         """Record the end of ``stream``."""
         self._ended[stream] = (count, digest)
+
+    def complete(self, both: bool) -> bool:
+        """Whether every stream of the session has ended; ``both`` adds the tokens of the sender's points."""
+        expected = {Stream.RECEIVER_POINTS, Stream.SENDER_POINTS, Stream.RECEIVER_TOKENS}
+        return self._ended.keys() == (expected | {Stream.SENDER_TOKENS} if both else expected)
 
     def transcript(self, told_by: Role) -> bytes:
         """Return the digest of everything that was said, as ``told_by`` sends it (SPEC 4.5)."""

@@ -42,8 +42,9 @@ class Terms:
 
     ``contract`` is the contract's hash (32 bytes); ``both`` lets the sender learn its matches too;
     ``receiver_tiered`` and ``sender_tiered`` say which side may split its set; ``receiver_limit`` and
-    ``sender_limit`` are the largest sets (persons); ``min_group`` is the fewest persons of any tier, of an
-    overlap count and of a list.
+    ``sender_limit`` are the largest sets (persons); ``receiver_labels`` and ``sender_labels`` are the tiers that
+    the contract declares, highest first (none: any); ``unmatched`` says that lists hold who does not match;
+    ``min_group`` is the fewest persons of any tier, of an overlap count and of a list.
     """
 
     contract: bytes
@@ -54,6 +55,9 @@ class Terms:
     sender_tiered: bool = False
     receiver_limit: int = MAX_SET
     sender_limit: int = MAX_SET
+    receiver_labels: tuple[str, ...] = ()
+    sender_labels: tuple[str, ...] = ()
+    unmatched: bool = False
     min_group: int = 50
     chunk_elements: int = CHUNK_ELEMENTS
 
@@ -77,6 +81,10 @@ class Terms:
     def tiered(self, role: Role) -> bool:
         """Whether ``role`` may split its set into tiers."""
         return self.receiver_tiered if role is Role.RECEIVER else self.sender_tiered
+
+    def labels(self, role: Role) -> tuple[str, ...]:
+        """The tiers that the contract declares for ``role``, highest first; empty where it declares none."""
+        return self.receiver_labels if role is Role.RECEIVER else self.sender_labels
 
     def chunk_count(self, elements: int) -> int:
         """Number of chunks that ``elements`` take."""

@@ -63,6 +63,10 @@ class Listener(session_pb2_grpc.SessionsServicer):
         self._busy.add(partner)
         try:
             await self._serve(Link(context, partner))
+        except Exception:
+            # gRPC would send the text of the exception to the partner.
+            await context.abort(grpc.StatusCode.INTERNAL, "failed")
+            raise
         finally:
             self._busy.discard(partner)
 

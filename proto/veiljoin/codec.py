@@ -13,7 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from psi.errors import PeerViolation
 from psi.messages import Announce, Chunk, Finish, Stream, StreamEnd, Tier, TokenCommitment, check_tier_count
-from psi.terms import Role
+from psi.terms import MAX_TIERS, Role
 from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
 from veiljoin.v1 import session_pb2 as pb
 
@@ -72,6 +72,8 @@ def decode(envelope: pb.Envelope) -> WireMessage:
             return StreamEnd(body.session, _stream(body.stream), body.count, body.digest)
         case pb.Announce():
             check_tier_count(len(body.tiers))  # before any is built: a message has room for a million
+            if len(body.tiers) > MAX_TIERS:
+                raise PeerViolation("The partner announced too many tiers.")
             for tier in body.tiers:
                 _no_unknown_fields(tier)
             return Announce(

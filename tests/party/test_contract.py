@@ -434,6 +434,8 @@ def test_a_value_of_any_type_is_a_contract_or_refused(path: tuple[str, ...]) -> 
         else:
             sentence = f"malformed: {'.'.join(path)} has a value of a wrong type"
         changed = edited(contract, put(path, wrong))
+        if changed == contract.canonical:
+            continue
         if path == ("job",) and isinstance(wrong, str):
             use(changed)  # the job's id may be any text
             continue

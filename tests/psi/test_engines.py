@@ -142,8 +142,9 @@ def test_wycheproof(opened: Opened, suite: Suite, name: str, threads: int) -> No
 
 @pytest.mark.parametrize(("suite", "name", "threads"), X25519_USABLE)
 def test_points_with_long_runs_of_equal_bits(opened: Opened, suite: Suite, name: str, threads: int) -> None:
-    # Where carries ripple: around powers of two and around p, where crypto_mb alone is wrong.
+    # Where carries ripple: around powers of two and around p, where crypto_mb's library alone is wrong.
     near = [(sign * 2**e + j) % ref.P for e in range(4, 256, 3) for j in (-10, -3, 3) for sign in (1, -1)]
+    near += [2**e - 1 for e in range(2, 256)] + [2**255 - 2**e for e in range(6, 254)]
     near += [ref.P - j for j in range(2, 300, 7)] + [pow(j, -1, ref.P) for j in range(2, 40)]
     points = b"".join(x.to_bytes(32, "little") for x in near)
     scalar = scalar_of(X25519_ELL2, 11)

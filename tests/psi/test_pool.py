@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -128,10 +129,20 @@ def test_an_identifier_that_is_too_long_is_refused_for_every_batch_size(
     assert len(shared.hash_and_mask(TAG, identifiers_of(40), scalar)) == 32 * 40
 
 
-def test_callers_on_several_threads_each_get_their_own_answer(engine: PooledEngine) -> None:
+def test_callers_on_several_threads_each_get_their_own_answer(
+    engine: PooledEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scalar = scalar_of(X25519_ELL2, 3)
     batches = [[b"%d of %d" % (i, caller) for i in range(40)] for caller in range(6)]
     answers: dict[int, bytes] = {}
+    # The first to ask is slow to read: whoever were let in meanwhile would read its answer.
+    real, slow = wire.read_exactly, iter([0.3])
+
+    def read(stream: BinaryIO, size: int) -> bytes:
+        time.sleep(next(slow, 0.0))
+        return real(stream, size)
+
+    monkeypatch.setattr(wire, "read_exactly", read)
 
     def call(caller: int) -> None:
         answers[caller] = engine.hash_and_mask(TAG, batches[caller], scalar)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import random
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from party import disclosure, session, transport
 from party.prepare import InputRoot
-from psi import machine, messages, seed, terms
+from psi import machine, messages, participant, seed, terms
 from psi.engines import open_engine
-from psi.errors import CODES, PEER_WORDS
+from psi.errors import CODES, PEER_WORDS, PeerViolation
 from psi.memory import MemoryKeep, MemorySet
-from psi.messages import Announce, Chunk, Finish, Message, Stream, StreamEnd, TokenCommitment
+from psi.messages import Announce, Chunk, Finish, Message, Stream, StreamEnd, Tier, TokenCommitment
 from psi.participant import Participant
 from psi.receiver import Receiver
 from psi.results import AudienceResult
@@ -97,7 +98,7 @@ def run(both: bool) -> tuple[dict[str, Message], Receiver, Sender, list[Message]
                 message = inboxes[role].pop(0)
                 said.append(message)
                 inboxes[other] += role.receive(message)
-    named = {}
+    named: dict[str, Message] = {}
     for message in said:
         match message:
             case Announce(role=by):
@@ -282,6 +283,61 @@ def test_the_worked_example_follows_from_the_text_alone() -> None:
     assert shown["token commitment if both received"] == committed.hex()
 
 
+# Claims of the text ----------------------------------------------------------------------------------------
+
+
+def test_the_map_reaches_half_of_the_curve_and_each_point_four_times() -> None:
+    # Section 10.6. x is reached by u and -u with u^2 = -(A + x) / 2x, and by those with u^2 = -x / 2(A + x).
+    draw = random.Random(3)
+    for _ in range(20):
+        x = ref.elligator2(draw.randrange(1, ref.P))
+        squares = {-(ref.A + x) * pow(2 * x, -1, ref.P) % ref.P, -x * pow(2 * (ref.A + x), -1, ref.P) % ref.P}
+        assert len(squares) == 2
+        assert all(ref.is_square(each) for each in squares)
+    xs = [
+        x for x in (draw.randrange(1, ref.P) for _ in range(1200)) if ref.is_square(ref.curve_right_side(x))
+    ]
+    reached = sum(ref.is_square(-2 * x * (x + ref.A)) for x in xs)
+    assert 0.4 < reached / len(xs) < 0.6
+
+
+def test_a_small_order_part_vanishes_and_the_twist_keeps_to_itself() -> None:
+    # Section 5.1. Adding the point (0, 0) of order 2 turns x into 1/x.
+    scalar, draw = Reader(SENDER_SEED, SENDER_SET).scalar, random.Random(4)
+    x = ref.elligator2(draw.randrange(1, ref.P))
+    masks = {ref.x25519(scalar, each.to_bytes(32, "little")) for each in (x, pow(x, -1, ref.P))}
+    assert len(masks) == 1
+    for _ in range(8):
+        x = draw.randrange(2, ref.P - 1)
+        mask = int.from_bytes(ref.x25519(scalar, x.to_bytes(32, "little")), "little")
+        assert ref.is_square(ref.curve_right_side(x)) == ref.is_square(ref.curve_right_side(mask))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_one_person_in_two_encodings_is_a_repeat(kind: Kind) -> None:
+    # Section 5.4, in an overlap before the sender lets any token go.
+    agreed = Terms(CONTRACT, X25519_ELL2, kind, min_group=1, chunk_elements=CHUNK)
+    engine = open_engine(X25519_ELL2, "cryptography", 1)
+    ours, theirs = (JobRandomness(Seed(each), CONTRACT) for each in (SENDER_SEED, RECEIVER_SEED))
+    own = MemorySet(agreed, ours, engine, [("", SENDER_SET[1][1])])
+    sender = Sender(agreed, ours, own, engine, MemoryKeep(agreed))
+    masked = MemorySet(agreed, theirs, engine, RECEIVER_SET).chunk(0)
+    again = pow(int.from_bytes(masked[:32], "little"), -1, ref.P).to_bytes(32, "little")
+    announce = Announce(
+        CONTRACT, Role.RECEIVER, (Tier("", 3),), theirs.seed_commitment(), theirs.input_commitment(bytes(32))
+    )
+    list(sender.start())
+    list(sender.receive(announce))
+    chunks = [masked, again]
+    answers: list[Message] = []
+    for i, data in enumerate(chunks):
+        answers += sender.receive(Chunk(sender.session.id, Stream.RECEIVER_POINTS, i, data))
+    digest = sha(b"veiljoin/v1/psi/stream\0", sender.session.digest, b"\x01", *chunks)
+    with pytest.raises(PeerViolation, match="repeated elements: 1 of its set"):
+        sender.receive(StreamEnd(sender.session.id, Stream.RECEIVER_POINTS, 3, digest))
+    assert len(answers) == (0 if kind is Kind.OVERLAP else 2)
+
+
 # The text against the code ---------------------------------------------------------------------------------
 
 
@@ -356,8 +412,7 @@ def test_the_table_of_streams() -> None:
     assert [(int(row[0]), code(row[1]), row[2].lower()) for row in table("4.2 Chunks")] == [
         (stream.value, stream.name, stream.sent_by.name.lower()) for stream in Stream
     ]
-    assert Role.RECEIVER == 1
-    assert Role.SENDER == 2
+    assert [(role.name, role.value) for role in Role] == [("RECEIVER", 1), ("SENDER", 2)]
 
 
 def test_the_table_of_limits() -> None:
@@ -366,6 +421,7 @@ def test_the_table_of_limits() -> None:
         "CHUNK_ELEMENTS": terms.CHUNK_ELEMENTS,
         "MAX_TIERS": terms.MAX_TIERS,
         "MAX_LABEL_BYTES": terms.MAX_LABEL_BYTES,
+        "MAX_COPIES": participant.MAX_COPIES,
         "MAX_SET": terms.MAX_SET,
         "MAX_CHUNK_BYTES": messages.MAX_CHUNK_BYTES,
         "MAX_CONTRACT_BYTES": MAX_CONTRACT_BYTES,
@@ -385,6 +441,7 @@ def test_the_table_of_deadlines() -> None:
     stated = {code(row[0]): float(row[1].split()[0]) for row in table("8.5 Deadlines")}
     assert stated == {
         "GREETING_SECONDS": session.GREETING_SECONDS,
+        "IDLE_SECONDS": session.IDLE_SECONDS,
         "REASON_SECONDS": session.REASON_SECONDS,
         "GOODBYE_SECONDS": transport.GOODBYE_SECONDS,
         "KEEPALIVE_TIME_MS": transport.KEEPALIVE_TIME_MS / 1000,

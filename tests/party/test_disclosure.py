@@ -1,0 +1,207 @@
+"""What a disclosure card says, for each kind and receiver, in both languages.
+
+The cards lie in ``tests/vectors/disclosure_cards.txt``, so that a change of what people approve is read as text
+in a review. To write them anew: ``python -m tests.party.test_disclosure``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from party import disclosure
+from party.contract import card_hash
+from party.disclosure import LANGUAGES, Card, card_for, holds_back, tiered
+from party.jobfile import SIDES, Job
+from psi.terms import Kind
+from tests.party.jobs import job
+
+GOLDEN = Path(__file__).resolve().parents[1] / "vectors" / "disclosure_cards.txt"
+TIERS = {"bank__tier": "level", "platform__tier": "grade"}
+CASES: dict[str, dict[str, Any]] = {
+    "overlap counted by the bank": {"kind": "overlap", "receiver": "bank"},
+    "overlap counted by the platform, tiers on both sides": {"kind": "overlap", "receiver": "platform", **TIERS},
+    "audience for the platform": {"receiver": "platform"},
+    "audience for the bank, tiers on both sides": {"receiver": "bank", **TIERS},
+    "audience for both, tiers on both sides": {"receiver": "both", **TIERS},
+    "audience for the platform, unmatched": {"receiver": "platform", "output": "unmatched"},
+    "audience for the platform with a holdout": {"receiver": "platform", "holdout": 0.125},
+    "audience for both, unmatched, with a holdout": {"receiver": "both", "output": "unmatched", "holdout": 0.1},
+    "small groups of hashes on ristretto255": {
+        "identifier": "sha256:phone:cn11",
+        "suite": "ristretto255",
+        "policy__min_group": 7,
+        "policy__max_set": 1000,
+    },
+}
+
+
+def rendered() -> str:
+    """Return all cards as text."""
+    parts = []
+    for name, changes in CASES.items():
+        for language in LANGUAGES:
+            parts.append(f"=== {name} ({language})")
+            parts += card_for(job(**changes)).lines(language)
+    return "\n".join(parts) + "\n"
+
+
+def every_job() -> Iterator[Job]:
+    """Return a job for every way a card can differ."""
+    flags = (False, True)
+    for receiver, own, theirs in product(SIDES, flags, flags):
+        sides = _tiers(own, theirs)
+        yield job(kind="overlap", receiver=receiver, **sides)
+    for receiver, output, holdout, own, theirs in product(
+        (*SIDES, "both"), ("matched", "unmatched"), (0, 0.2), flags, flags
+    ):
+        yield job(receiver=receiver, output=output, holdout=holdout, **_tiers(own, theirs))
+
+
+def _tiers(bank: bool, platform: bool) -> dict[str, str]:
+    return {key: value for (key, value), used in zip(TIERS.items(), (bank, platform), strict=True) if used}
+
+
+JOBS = list(every_job())
+
+
+def ids(card: Card, section: str) -> list[str]:
+    """Return the statements of one section."""
+    return [statement.id for statement in card.sections[section]]
+
+
+def test_the_cards_are_those_that_were_reviewed() -> None:
+    assert rendered() == GOLDEN.read_text(encoding="utf-8")
+
+
+# -- the table of statements
+
+
+@pytest.mark.parametrize("name", list(disclosure._STATEMENTS))
+def test_a_statement_says_the_same_in_both_languages(name: str) -> None:
+    texts = disclosure._STATEMENTS[name]
+    assert len(texts) == len(LANGUAGES)
+    fields = [sorted({field for _, field, _, _ in Formatter().parse(text) if field}) for text in texts]
+    assert fields[0] == fields[1]
+    assert all(texts)
+    assert texts[0].isascii()
+    assert re.search("[\u4e00-\u9fff]", texts[1])
+
+
+def test_every_statement_is_used_and_every_used_one_exists() -> None:
+    used = {statement.id for of in JOBS for part in card_for(of).sections.values() for statement in part}
+    assert used == set(disclosure._STATEMENTS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_card_formats_without_a_gap(language: str) -> None:
+    for of in JOBS:
+        lines = list(card_for(of).lines(language))
+        assert not any("{" in line or "}" in line for line in lines)
+        assert len(lines) == 1 + 4 + sum(map(len, card_for(of).sections.values()))
+        if language == "en":
+            assert all(line.isascii() for line in lines)
+        else:
+            # No party keeps its English name in a Chinese sentence.
+            assert not any(re.search("bank|platform", line) for line in lines)
+
+
+# -- the card as data
+
+
+def test_the_hash_does_not_depend_on_the_language() -> None:
+    for of in JOBS:
+        before = card_hash(of)
+        card = card_for(of)
+        assert {language: len(list(card.lines(language))) for language in LANGUAGES}
+        assert card_hash(of) == before
+        assert "银行" not in str(card.as_data())
+        assert "learns" not in str(card.as_data())
+
+
+def test_cards_that_say_something_else_have_another_hash() -> None:
+    texts: dict[str, set[str]] = {}
+    for of in [*JOBS, *(job(**changes) for changes in CASES.values())]:
+        texts.setdefault(card_hash(of), set()).add("\n".join(card_for(of).lines()))
+    assert all(len(each) == 1 for each in texts.values())
+    assert len(texts) == len(set().union(*texts.values()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policy__min_group": 51},
+        {"policy__max_set": 49_999_999},
+        {"suite": "ristretto255"},
+        {"identifier": "email"},
+        {"receiver": "bank"},
+        {"output": "unmatched"},
+        {"holdout": 0.01},
+        {"bank__tier": "level"},
+    ],
+    ids=str,
+)
+def test_whatever_changes_what_is_learned_changes_the_hash(changes: dict[str, Any]) -> None:
+    assert card_hash(job(**changes)) != card_hash(job())
+
+
+def test_what_nobody_learns_from_does_not_change_the_hash() -> None:
+    for changes in ({"purpose": "another"}, {"bank__keep": "last"}, {"platform__tier": "grade"}):
+        assert card_hash(job(**changes)) == card_hash(job())
+
+
+# -- what it says of each side
+
+
+@pytest.mark.parametrize("of", JOBS, ids=range(len(JOBS)))
+def test_each_side_is_told_what_it_will_learn(of: Job) -> None:
+    card = card_for(of)
+    for side, other in (SIDES, SIDES[::-1]):
+        learned = ids(card, side)
+        receives = of.receiver in (side, "both")
+        # Everybody learns the other's size, and its tiers exactly where they travel.
+        assert learned[0] == "other_size"
+        assert ("other_tiers" in learned) == tiered(of, other)
+        lists = {"own_matches", "own_unmatched"} & set(learned)
+        if of.kind is Kind.OVERLAP:
+            assert not lists
+            assert ("count" in learned) == receives
+            assert ("count_by_tier" in learned) == (receives and (tiered(of, side) or tiered(of, other)))
+        else:
+            wanted = "own_matches" if of.output == "matched" else "own_unmatched"
+            assert lists == ({wanted} if receives else set())
+            assert ("tier_of_match" in learned) == (receives and tiered(of, other))
+        assert ("no_count" in learned) == (not receives)
+        assert ("first" in learned) == (of.both and side == "platform")
+        assert ("holdout_list" in learned) == holds_back(of, side)
+        assert len(set(learned)) == len(learned)
+    assert ("no_names" in ids(card, "nobody")) == (of.kind is Kind.OVERLAP)
+    assert ("deviating_counter" in ids(card, "beyond")) == (of.kind is Kind.OVERLAP)
+    assert ("holdout_hidden" in ids(card, "beyond")) == (of.holdout > 0)
+    assert {"wire", "false_input", "last_member"} <= set(ids(card, "beyond"))
+
+
+def test_the_thresholds_shown_are_those_of_the_job() -> None:
+    for of in (job(policy__min_group=77), job(kind="overlap", policy__min_group=77)):
+        lines = list(card_for(of).lines())
+        assert "smallest group: 77" in lines[0]
+        assert any("fewer than 77" in line for line in lines[1:])
+        assert not any("50 " in line for line in lines[1:])
+
+
+def test_who_keeps_people_back() -> None:
+    for receiver, keeper in (("platform", "bank"), ("bank", "platform"), ("both", "bank")):
+        of = job(receiver=receiver, holdout=0.05)
+        assert [side for side in SIDES if holds_back(of, side)] == [keeper]
+        assert any("at random (5 %)" in line for line in card_for(of).lines())
+    assert not any(holds_back(job(), side) for side in SIDES)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(rendered(), encoding="utf-8")

@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from typing import Any
 
 from client.dialer import dial
@@ -98,10 +99,15 @@ async def _run_until_told(config: SideConfig, run: SideRun) -> dict[str, Any]:
     side = run_bank if config.side == "bank" else run_platform
     task = asyncio.create_task(side(config, run))
     loop = asyncio.get_running_loop()
+    # The watching thread lives to the end of the process. It must not keep alive what the task's error holds:
+    # DuckDB's binding prints a page of complaints if one of its objects is still there at exit.
+    progress, weakly = run.progress, weakref.ref(task)
 
     def stop() -> None:
-        run.progress.stop()
-        task.cancel()
+        progress.stop()
+        running = weakly()
+        if running is not None:
+            running.cancel()
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True).start()

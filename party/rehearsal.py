@@ -155,7 +155,6 @@ class _Parties:
         self._errors: dict[str, VeiljoinError] = {}
         # Parties that we ended ourselves, because the other one had failed.
         self._stopped: set[str] = set()
-        self._configured: set[str] = set()
 
     def run(self) -> dict[str, dict[str, Any]]:
         try:
@@ -198,7 +197,6 @@ class _Parties:
 
     def _configure(self, side: str, address: str) -> None:
         config = self._plan.configs[side](self._folder, address)
-        self._configured.add(side)
         pipe = self._processes[side].stdin
         with contextlib.suppress(BrokenPipeError):  # it has died, which its exit status will tell
             if pipe is not None:
@@ -221,8 +219,9 @@ class _Parties:
                 running.discard(side)
                 self._note_end(side)
                 if side in self._errors and not self._stopped:
-                    # A party that waits for its configuration will not hear of it from the other one.
-                    deadline = time.monotonic() + (GRACE if running <= self._configured else 0.0)
+                    # A party that has no link yet cannot hear of it from the other one.
+                    linked = all(self._phases.get(name, "connect") != "connect" for name in running)
+                    deadline = time.monotonic() + (GRACE if linked else 0.0)
                 continue
             self._handle(side, event)
 

@@ -272,7 +272,7 @@ class SideRun:
             if not working.done():
                 # The thread must be out of the workspace before that is removed; it ends at its next batch.
                 self.progress.stop()
-                await asyncio.wait((working,))
+                await asyncio.gather(working, return_exceptions=True)
 
     def _write(self, prepared: PreparedSet, role: Participant) -> dict[str, Any]:
         config, job = self._config, self._job

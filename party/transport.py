@@ -24,9 +24,13 @@ from veiljoin.v1 import session_pb2 as pb
 MAX_MESSAGE: Final = MAX_CHUNK_BYTES + 1024
 # gRPC puts a flag and a length of 4 bytes before each message.
 _PREFIX: Final = 5
-# A cut link or a stopped partner is noticed after at most KEEPALIVE_TIME + KEEPALIVE_TIMEOUT.
+# A cut link is noticed after at most KEEPALIVE_TIME + KEEPALIVE_TIMEOUT: nothing is acknowledged any more.
 KEEPALIVE_TIME_MS: Final = 2_000
 KEEPALIVE_TIMEOUT_MS: Final = 3_000
+# A stopped partner's kernel goes on acknowledging, so that only an unanswered ping tells. gRPC would wait a minute
+# for it. A ping queues behind what the kernel still has to send, up to 4 MB: with 20 s a line of 300 kB/s
+# holds, with 10 s it is taken for dead.
+PING_TIMEOUT_MS: Final = 20_000
 # How long the last message of a job may take to leave before the link is dropped anyway.
 GOODBYE_SECONDS: Final = 3.0
 
@@ -35,9 +39,7 @@ OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_send_message_length", MAX_MESSAGE),
     ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-    # A stopped process still has a kernel that acknowledges what arrives, so only the missing answer to a ping
-    # tells; by default gRPC waits a minute for it.
-    ("grpc.http2.ping_timeout_ms", 20000),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # The listener would otherwise punish the partner's keepalive as too many pings.

@@ -57,10 +57,7 @@ class Workspace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Let go of it, too: an error may keep this object alive to the end of the process, and a connection
-        # that is still there then prints a page of complaints behind the error.
         self._database.close()
-        del self._database
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def spool(self, name: str) -> Spool:

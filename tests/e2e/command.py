@@ -163,6 +163,18 @@ class Sandbox:
             "rehearse", job, "--bank", bank, "--platform", platform, "--out", self.out, *options
         ]  # fmt: skip
 
+    def holding(self, *held: str) -> dict[str, str]:
+        """The environment with which hooks/hold holds parties in phases (``bank:order``)."""
+        gates = self.folder / "gates"
+        gates.mkdir(exist_ok=True)
+        for each in held:
+            (gates / each.rpartition(":")[2]).touch()
+        return {"VEILJOIN_TEST_HOLD": " ".join(held), "VEILJOIN_TEST_GATES": str(gates)}
+
+    def release(self, phase: str) -> None:
+        """Let the parties that are held in ``phase`` go on."""
+        (self.folder / "gates" / phase).unlink()
+
     def leftovers(self) -> list[Path]:
         """What a run left behind beside its results."""
         beside = [path for place in (self.home, self.temporary, self.cwd) for path in place.rglob("*")]
@@ -178,6 +190,7 @@ class Running:
         self._errors = errors
         self._lines: list[str] = []
         self._events: list[Event] = []
+        self._arrivals: list[float] = []
         self._changed = threading.Condition()
         self._closed = False
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -191,6 +204,7 @@ class Running:
                 self._lines.append(text)
                 if text.startswith("{"):
                     self._events.append(json.loads(text))
+                    self._arrivals.append(time.monotonic())
                 self._changed.notify_all()
         with self._changed:
             self._closed = True
@@ -208,6 +222,11 @@ class Running:
                 seen = len(self._events)
                 assert not self._closed, f"ended without it: {self._lines} {self._errors.read_text()}"
                 assert self._changed.wait(deadline - time.monotonic()), f"not in time: {self._lines}"
+
+    def arrived(self, event: Event) -> float:
+        """When an event that :meth:`wait_for` returned came in, by the monotonic clock."""
+        with self._changed:
+            return self._arrivals[next(i for i, each in enumerate(self._events) if each is event)]
 
     def pid(self, side: str) -> int:
         """The process id of one party, as its event tells it."""
@@ -271,6 +290,12 @@ def toml(table: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     # For text, numbers and lists of text JSON and TOML agree.
     return json.dumps(value, ensure_ascii=False)
+
+
+def is_held(side: str, phase: str) -> Callable[[Event], bool]:
+    """The event of a party that is held in a phase."""
+    wanted = {"side": side, "event": "held", "phase": phase}
+    return lambda event: event == wanted
 
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:

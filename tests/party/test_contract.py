@@ -14,7 +14,15 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from party.contract import Contract, DatasetFacts, card_hash, check_agrees, draft, parse_contract
+from party.contract import (
+    MAX_LIFETIME,
+    Contract,
+    DatasetFacts,
+    card_hash,
+    check_agrees,
+    draft,
+    parse_contract,
+)
 from party.identity import new_identity, public_identity, sign_contract, verify_contract
 from party.jobfile import SIDES, Job
 from psi.errors import PeerViolation, UsageError, VeiljoinError
@@ -38,7 +46,7 @@ def drafted(of: Job = JOB, **settings_: Any) -> Contract:
 
 def agrees(contract: Contract, of: Job = JOB, side: str = "bank", **changes: Any) -> None:
     """Check a contract as ``side`` does."""
-    own = {"own": FACTS[side], "identity": PUBLIC[side]} | changes
+    own: dict[str, Any] = {"own": FACTS[side], "identity": PUBLIC[side]} | changes
     check_agrees(contract, of, side, **own)
 
 
@@ -128,6 +136,9 @@ def test_terms_are_those_of_the_contract() -> None:
     assert (terms.min_group, terms.chunk_elements) == (60, 1000)
     assert (terms.receiver_limit, terms.sender_limit) == (50_000_000, 50_000_000)
     assert (terms.receiver_tiered, terms.sender_tiered) == (False, True)
+    assert (terms.receiver_labels, terms.sender_labels) == ((), ("gold", "银卡"))
+    assert not terms.unmatched
+    assert drafted(job(output="unmatched")).terms().unmatched
     assert contract.role("platform") is Role.RECEIVER
     assert contract.role("bank") is Role.SENDER
     assert drafted().terms().chunk_elements == CHUNK_ELEMENTS
@@ -143,7 +154,9 @@ def test_terms_are_those_of_the_contract() -> None:
         ({"receiver": "bank"}, ("bank", Kind.AUDIENCE, False, False, True)),
     ],
 )
-def test_roles_and_tiers_follow_from_kind_and_receiver(changes: dict[str, Any], expected: tuple[Any, ...]) -> None:
+def test_roles_and_tiers_follow_from_kind_and_receiver(
+    changes: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
     of = job(bank__tier="level", platform__tier="grade", **{"holdout": 0.1} | changes)
     contract = drafted(of)
     terms = contract.terms()
@@ -215,8 +228,8 @@ def other(value: Any) -> Any:
 
 PATHS = list(leaves(drafted().body))
 every_path = pytest.mark.parametrize("path", PATHS, ids=[".".join(path) for path in PATHS])
-# What a side cannot know from its own job file: the job's id, the protocol's chunk size, how long it holds.
-NOT_OURS = {("job",), ("chunk_elements",), ("expires",)}
+# What a side cannot know from its own job file: the job's id, and how long it holds.
+NOT_OURS = {("job",), ("expires",)}
 
 
 @every_path
@@ -226,7 +239,7 @@ def test_any_edit_changes_the_hash_and_voids_both_signatures(path: tuple[str, ..
     changed = hashlib.sha256(canonical).digest()
     assert changed != contract.hash
     for side in SIDES:
-        signature = sign_contract(IDENTITIES[side], contract.hash)
+        signature = sign_contract(IDENTITIES[side], contract.hash, side)
         with pytest.raises(PeerViolation):
             verify_contract(PUBLIC[side], changed, signature, side)
 
@@ -240,7 +253,9 @@ def test_a_difference_is_refused_and_named(path: tuple[str, ...], side: str) -> 
     changed = Contract(rfc8785.dumps(body), body)
     foreign = "platform" if side == "bank" else "bank"
     # Of the partner's dataset and identity a side knows nothing of its own; they are bound by the signature.
-    if path in NOT_OURS or path[:2] == ("parties", foreign) and path[2] in ("dataset", "schema", "identity"):
+    if path in NOT_OURS or (
+        path[:2] == ("parties", foreign) and path[2] in ("dataset", "schema", "identity")
+    ):
         agrees(changed, side=side)
         return
     with pytest.raises(VeiljoinError, match="differs from the job") as raised:
@@ -253,7 +268,7 @@ def test_a_difference_is_refused_and_named(path: tuple[str, ...], side: str) -> 
 
 
 def test_all_differences_are_named_at_once() -> None:
-    with pytest.raises(VeiljoinError, match="purpose, policy, card, bank.keep, bank.schema") as raised:
+    with pytest.raises(VeiljoinError, match=r"purpose, policy, card, bank\.keep, bank\.schema") as raised:
         agrees(
             drafted(),
             job(
@@ -270,7 +285,7 @@ def test_all_differences_are_named_at_once() -> None:
 
 
 def test_another_identity_than_ours_is_refused() -> None:
-    with pytest.raises(VeiljoinError, match="bank.identity"):
+    with pytest.raises(VeiljoinError, match=r"bank\.identity"):
         agrees(drafted(), identity=public_identity(new_identity()))
 
 
@@ -280,7 +295,7 @@ def test_another_identity_than_ours_is_refused() -> None:
 def test_each_sides_signature_is_its_own() -> None:
     contract = drafted()
     for side in SIDES:
-        signature = sign_contract(IDENTITIES[side], contract.hash)
+        signature = sign_contract(IDENTITIES[side], contract.hash, side)
         verify_contract(contract.identity(side), contract.hash, signature, side)
         wrong = "platform" if side == "bank" else "bank"
         with pytest.raises(PeerViolation, match=f"does not carry the {wrong}'s signature"):
@@ -298,19 +313,35 @@ def test_expiry(seconds: int, expired: bool) -> None:
     now = NOW + datetime.timedelta(seconds=seconds)
     for zone in (datetime.UTC, datetime.timezone(datetime.timedelta(hours=8))):
         if not expired:
-            contract.check_expiry(now.astimezone(zone))
+            assert contract.seconds_left(now.astimezone(zone)) == 86400 - seconds
             continue
         with pytest.raises(VeiljoinError, match=f"{contract.job} expired at 2026-05-02T12:00:00") as raised:
-            contract.check_expiry(now.astimezone(zone))
+            contract.seconds_left(now.astimezone(zone))
         assert raised.value.code.name == "bad_contract"
         assert raised.value.hint
 
 
 def test_a_lifetime_of_ones_own() -> None:
     contract = drafted(lifetime=datetime.timedelta(minutes=5))
-    contract.check_expiry(NOW + datetime.timedelta(minutes=4))
+    assert contract.seconds_left(NOW + datetime.timedelta(minutes=4)) == 60
     with pytest.raises(VeiljoinError, match="expired"):
-        contract.check_expiry(NOW + datetime.timedelta(minutes=5))
+        contract.seconds_left(NOW + datetime.timedelta(minutes=5))
+
+
+def test_a_contract_that_would_hold_for_ever_is_refused() -> None:
+    assert drafted(lifetime=MAX_LIFETIME).seconds_left(NOW) == MAX_LIFETIME.total_seconds()
+    for lifetime in (MAX_LIFETIME + datetime.timedelta(seconds=1), datetime.timedelta(days=365_000)):
+        contract = drafted(lifetime=lifetime)
+        with pytest.raises(VeiljoinError, match=f"{contract.job} would hold until") as raised:
+            contract.seconds_left(NOW)
+        assert "30 days" in raised.value.hint
+
+
+def test_two_sides_of_one_identity_are_refused() -> None:
+    contract = draft(JOB, FACTS, dict.fromkeys(SIDES, PUBLIC["bank"]), now=NOW)
+    for side in SIDES:
+        with pytest.raises(VeiljoinError, match=r"side in identity\."):
+            agrees(contract, side=side, identity=PUBLIC["bank"])
 
 
 # -- bytes that are no contract
@@ -329,7 +360,9 @@ def not_canonical() -> dict[str, bytes]:
     """Return other JSON of the same content, and what is no JSON at all."""
     contract = drafted()
     text = contract.canonical.decode()
-    reordered = json.dumps(dict(reversed(contract.body.items())), separators=(",", ":"), ensure_ascii=False)
+    reordered = json.dumps(
+        dict(reversed(list(contract.body.items()))), separators=(",", ":"), ensure_ascii=False
+    )
     return {
         "blanks": json.dumps(contract.body).encode(),
         "another order": reordered.encode(),
@@ -404,14 +437,17 @@ def test_a_key_that_nobody_knows(path: tuple[str, ...]) -> None:
     with pytest.raises(VeiljoinError) as raised:
         parse_contract(edited(drafted(), add))
     where = ".".join(path) or "it"
-    assert raised.value.message == f"The contract is malformed: {where} has a key that this version does not know."
+    assert (
+        raised.value.message
+        == f"The contract is malformed: {where} has a key that this version does not know."
+    )
 
 
 def use(canonical: bytes) -> None:
     """Do with a contract all that a party does."""
     contract = parse_contract(canonical)
     contract.terms()
-    contract.check_expiry(NOW)
+    contract.seconds_left(NOW)
     for side in SIDES:
         contract.identity(side)
         contract.role(side)
@@ -465,7 +501,9 @@ def test_a_value_that_cannot_be(path: tuple[str, ...], value: Any, sentence: str
 
 
 def test_a_later_version_is_told_as_such_whatever_its_shape() -> None:
-    refused(rfc8785.dumps({"version": 2, "protocol_version": 1, "new": {}}), "a version that this node does not")
+    refused(
+        rfc8785.dumps({"version": 2, "protocol_version": 1, "new": {}}), "a version that this node does not"
+    )
 
 
 def test_a_contract_shows_no_more_than_it_says() -> None:

@@ -26,13 +26,21 @@ GOLDEN = Path(__file__).resolve().parents[1] / "vectors" / "disclosure_cards.txt
 TIERS = {"bank__tier": "level", "platform__tier": "grade"}
 CASES: dict[str, dict[str, Any]] = {
     "overlap counted by the bank": {"kind": "overlap", "receiver": "bank"},
-    "overlap counted by the platform, tiers on both sides": {"kind": "overlap", "receiver": "platform", **TIERS},
+    "overlap counted by the platform, tiers on both sides": {
+        "kind": "overlap",
+        "receiver": "platform",
+        **TIERS,
+    },
     "audience for the platform": {"receiver": "platform"},
     "audience for the bank, tiers on both sides": {"receiver": "bank", **TIERS},
     "audience for both, tiers on both sides": {"receiver": "both", **TIERS},
     "audience for the platform, unmatched": {"receiver": "platform", "output": "unmatched"},
     "audience for the platform with a holdout": {"receiver": "platform", "holdout": 0.125},
-    "audience for both, unmatched, with a holdout": {"receiver": "both", "output": "unmatched", "holdout": 0.1},
+    "audience for both, unmatched, with a holdout": {
+        "receiver": "both",
+        "output": "unmatched",
+        "holdout": 0.1,
+    },
     "small groups of hashes on ristretto255": {
         "identifier": "sha256:phone:cn11",
         "suite": "ristretto255",
@@ -184,6 +192,7 @@ def test_each_side_is_told_what_it_will_learn(of: Job) -> None:
     assert ("no_names" in ids(card, "nobody")) == (of.kind is Kind.OVERLAP)
     assert ("deviating_counter" in ids(card, "beyond")) == (of.kind is Kind.OVERLAP)
     assert ("holdout_hidden" in ids(card, "beyond")) == (of.holdout > 0)
+    assert ("unfair" in ids(card, "beyond")) == of.both
     assert {"wire", "false_input", "last_member"} <= set(ids(card, "beyond"))
 
 

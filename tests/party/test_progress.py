@@ -130,9 +130,12 @@ def test_no_row_is_lost_between_threads() -> None:
     events: list[dict[str, Any]] = []
     progress = Progress(events.append, per_second=1e9)
     with progress.phase("read"):
-        threads = [
-            threading.Thread(target=lambda: [progress.advance(1) for _ in range(2000)]) for _ in range(4)
-        ]
+
+        def count() -> None:
+            for _ in range(2000):
+                progress.advance(1)
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,11 @@ from psi.messages import (
     Tier,
     TokenCommitment,
 )
+from psi.participant import MAX_COPIES
 from psi.points import LOW_ORDER_X
 from psi.receiver import Receiver
 from psi.results import AudienceResult, OverlapResult
-from psi.suites import RISTRETTO255, X25519_ELL2
+from psi.suites import RISTRETTO255, X25519_ELL2, Suite
 from psi.terms import MAX_SET, MAX_TIERS, Kind, Role, Terms
 from tests.psi import reference as ref
 from tests.psi.lying import (
@@ -37,7 +39,7 @@ from tests.psi.lying import (
     end_of,
     line,
 )
-from tests.psi.pair import OTHER_CONTRACT, Conversation, cut, match, terms_for
+from tests.psi.pair import OTHER_CONTRACT, Conversation, cut, match, party, people, terms_for
 
 OVERLAP, AUDIENCE, BOTH = terms_for(Kind.OVERLAP), terms_for(), terms_for(both=True)
 MODES = [
@@ -140,7 +142,7 @@ BAD_ELEMENTS = [
 @every_mode
 @pytest.mark.parametrize(("suite", "bad", "sentence"), BAD_ELEMENTS)
 def test_an_element_that_must_not_be_masked(
-    terms: Terms, liar: Role, suite: object, bad: bytes, sentence: str
+    terms: Terms, liar: Role, suite: Suite, bad: bytes, sentence: str
 ) -> None:
     terms = dataclasses.replace(terms, suite=suite)
     talk = line(terms, Rewrite(terms, POINTS[liar], lambda e: [*e[:10], bad, *e[11:]]), liar=liar)
@@ -366,9 +368,7 @@ def test_a_line_that_falls_silent_anywhere_gives_no_result(terms: Terms, liar: R
     for heard in range(whole):
         left = iter(range(heard))
 
-        def tamper(
-            speaker: Role, message: Message, left: Iterable[int] = left
-        ) -> Iterable[Message]:
+        def tamper(speaker: Role, message: Message, left: Iterable[int] = left) -> Iterable[Message]:
             return (message,) if speaker is not liar or next(iter(left), None) is not None else ()
 
         talk = line(terms, tamper, liar=liar).run()
@@ -405,6 +405,20 @@ def test_exact_copies_are_ignored(terms: Terms, how: str) -> None:
         assert heard == honest.talk.by(role)
 
 
+@every_mode
+@every_liar
+def test_copies_without_end_end_the_session(terms: Terms, liar: Role) -> None:
+    def again(message: Message) -> Iterable[Message]:
+        return (message,) * (MAX_COPIES + 2)
+
+    talk = line(terms, only(liar, Replace(lambda each: isinstance(each, Announce), again)), liar=liar)
+    with pytest.raises(PeerViolation, match=f"repeated more than {MAX_COPIES:,} messages"):
+        talk.run()
+    assert talk.failed is liar.other
+    assert talk.part(liar.other).copies == MAX_COPIES + 1
+    assert_closed(talk.part(liar.other), [talk.by(liar)[0]])
+
+
 # -- the announcement
 
 
@@ -437,11 +451,15 @@ def tiers(*sizes: int) -> tuple[Tier, ...]:
         pytest.param({}, {"contract": bytes(32)}, "another contract", id="no contract"),
         pytest.param({}, {"tiers": tiers(26)}, "has 26 persons; the contract allows 25", id="size"),
         pytest.param({}, {"tiers": tiers(MAX_SET)}, "the contract allows 25", id="huge size"),
-        pytest.param({}, {"tiers": tiers(13, 13)}, "has 26 persons; the contract allows 25", id="sum of tiers"),
+        pytest.param(
+            {}, {"tiers": tiers(13, 13)}, "has 26 persons; the contract allows 25", id="sum of tiers"
+        ),
         pytest.param({}, {"tiers": tiers(*[MAX_SET] * MAX_TIERS)}, "contract allows 25", id="huge sum"),
         pytest.param({"min_group": 5}, {"tiers": tiers(4)}, "fewer than min_group = 5", id="tiny set"),
         pytest.param({"min_group": 5}, {"tiers": tiers(16, 4)}, "fewer than min_group = 5", id="tiny tier"),
-        pytest.param({"tiered": False}, {"tiers": tiers(8, 8)}, "the contract does not say", id="untold tiers"),
+        pytest.param(
+            {"tiered": False}, {"tiers": tiers(8, 8)}, "the contract does not say", id="untold tiers"
+        ),
         pytest.param(
             {"tiered": False}, {"tiers": (Tier("gold", 16),)}, "the contract does not say", id="untold label"
         ),
@@ -463,6 +481,39 @@ def test_an_announcement_against_the_contract(
     assert_caught(talk, liar, sentence)
     # Not one point, and nothing else but our own announcement.
     assert [type(each) for each in talk.by(liar.other)] == [Announce]
+
+
+@every_liar
+@pytest.mark.parametrize(
+    ("sent", "accepted"),
+    [
+        (("gold", "silver", "bronze"), True),
+        (("gold", "bronze"), True),  # nobody is in the other
+        (("silver",), True),
+        (("silver", "gold"), False),
+        (("gold", "silver", "bronze", "more"), False),
+        (("Gold",), False),
+        (("",), False),
+    ],
+    ids=str,
+)
+def test_tiers_that_the_contract_declares(liar: Role, sent: tuple[str, ...], accepted: bool) -> None:
+    declared: dict[str, Any] = {
+        "receiver_labels" if liar is Role.RECEIVER else "sender_labels": ("gold", "silver", "bronze")
+    }
+    honest = party(liar.other, terms_for(**declared), [("", people(*range(20)))]).part
+    announcement = next(iter(party(liar, terms_for(), [("", people(*range(5)))]).part.start()))
+    assert isinstance(announcement, Announce)
+    told = dataclasses.replace(
+        announcement, contract=honest.terms.contract, tiers=tuple(Tier(label, 5) for label in sent)
+    )
+    honest.start()
+    if accepted:
+        assert list(honest.receive(told))
+        return
+    with pytest.raises(PeerViolation, match="other tiers, or another order of them"):
+        honest.receive(told)
+    assert_closed(honest, [told])
 
 
 @every_liar
@@ -570,6 +621,18 @@ def test_another_transcript(terms: Terms, liar: Role) -> None:
     assert_caught(line(terms, tamper, liar=liar), liar, "transcript of this session differs")
 
 
+@pytest.mark.parametrize("terms", MODES[:2])
+def test_a_last_word_before_everything_was_said(terms: Terms) -> None:
+    # The sender has heard all there is to hear, but not yet said all: this finish can vouch for nothing.
+    def hurry(message: Message) -> Iterable[Message]:
+        assert isinstance(message, StreamEnd)
+        return message, Finish(message.session, bytes(32))
+
+    talk = line(terms, Replace(end_of(Stream.RECEIVER_POINTS), hurry), liar=Role.RECEIVER)
+    talk.first = Role.RECEIVER
+    assert_caught(talk, Role.RECEIVER, "finished before everything was said")
+
+
 def test_our_own_last_word_sent_back() -> None:
     def echo(_: Message) -> Iterable[Message]:
         return (talk.by(Role.RECEIVER)[-1],)
@@ -614,7 +677,9 @@ def test_another_commitment_than_to_the_tokens() -> None:
         return (dataclasses.replace(message, digest=bytes(32)),)
 
     tamper = Replace(lambda each: isinstance(each, TokenCommitment), other)
-    assert_caught(line(BOTH, tamper, liar=Role.RECEIVER), Role.RECEIVER, "other tokens than it had committed to")
+    assert_caught(
+        line(BOTH, tamper, liar=Role.RECEIVER), Role.RECEIVER, "other tokens than it had committed to"
+    )
 
 
 class CommitsTo(Receiver):
@@ -710,7 +775,9 @@ def test_a_second_commitment() -> None:
         return message, dataclasses.replace(message, digest=bytes(32))
 
     tamper = Replace(lambda each: isinstance(each, TokenCommitment), twice)
-    assert_caught(line(BOTH, tamper, liar=Role.RECEIVER), Role.RECEIVER, "token commitment while .* at tokens")
+    assert_caught(
+        line(BOTH, tamper, liar=Role.RECEIVER), Role.RECEIVER, "token commitment while .* at tokens"
+    )
 
 
 @every_mode

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from psi import machine
 from psi.errors import PeerViolation
 from psi.machine import RECEIVER, SENDER, SENDER_OF_BOTH, Machine, State, Table, event_of, table_for
-from psi.messages import Announce, Chunk, Finish, Message, Stream, StreamEnd, TokenCommitment
 from psi.memory import MemoryKeep, MemorySet
+from psi.messages import Announce, Chunk, Finish, Message, Stream, StreamEnd, TokenCommitment
 from psi.participant import Participant
 from psi.receiver import Receiver
 from psi.secret import Seed
@@ -176,8 +176,12 @@ def replayed(terms: Terms, role: Role, heard: list[Message]) -> Participant:
 def variants(message: Message) -> Iterator[Message]:
     """Yield messages like ``message`` with one thing changed each."""
     if isinstance(message, Announce):
-        for changed in ({"contract": bytes(32)}, {"role": message.role.other}, {"input_commitment": bytes(32)}):
-            yield dataclasses.replace(message, **changed)  # type: ignore[arg-type]
+        for changed in (
+            {"contract": bytes(32)},
+            {"role": message.role.other},
+            {"input_commitment": bytes(32)},
+        ):
+            yield dataclasses.replace(message, **changed)
         return
     yield dataclasses.replace(message, session=bytes(16))
     match message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_a_join_finds_what_both_have(
     for part in parts(peer, batches[::-1]):
         join.add_peer(part)
     bounds = [0, *sorted({each for each in cuts if each < len(peer)}), len(peer)]
-    groups = [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
+    groups = [end - start for start, end in pairwise(bounds)]
     tier = {number: 1 + sum(peer.index(number) >= bound for bound in bounds[1:]) for number in peer}
     found = join.match(groups)
     assert found.dtype == np.uint8

@@ -34,6 +34,9 @@ def overlap(counts: Counts, min_group: int) -> OverlapResult:
         pytest.param([[60, 7]], [60, None], 60, False, id="one withheld: the total would tell it"),
         pytest.param([[60, 7, 8]], [60, None, None], 60, False, id="two withheld, jointly too small"),
         pytest.param([[60, 25, 25]], [60, None, None], 110, True, id="two withheld, jointly enough"),
+        pytest.param([[60, 49, 49]], [60, None, None], 60, False, id="two withheld, but 98 is 49 twice"),
+        pytest.param([[60, 48, 49]], [60, None, None], 60, False, id="two withheld, hardly a choice"),
+        pytest.param([[60, 49, 49, 1]], [60, None, None, None], 159, True, id="three withheld, and a choice"),
         pytest.param([[25, 24]], [None, None], None, False, id="none released, jointly too small"),
         pytest.param([[25, 25]], [None, None], 50, True, id="none released, jointly enough"),
         pytest.param([[60, 0], [30, 40]], [60, None, None, None], 130, True, id="a table"),
@@ -56,6 +59,12 @@ def test_cells_carry_both_labels_row_by_row() -> None:
     )
 
 
+def possible(total: int, cells: int, min_group: int) -> list[int]:
+    """Return what one of ``cells`` withheld counts can be, for all that their total says."""
+    others = (cells - 1) * (min_group - 1)
+    return [count for count in range(min_group) if 0 <= total - count <= others]
+
+
 @given(
     st.integers(1, 4).flatmap(
         lambda width: st.lists(
@@ -64,7 +73,9 @@ def test_cells_carry_both_labels_row_by_row() -> None:
     ),
     st.integers(1, 100),
 )
-def test_no_figure_and_no_difference_of_figures_is_below_the_threshold(counts: Counts, min_group: int) -> None:
+def test_no_figure_and_no_difference_of_figures_is_below_the_threshold(
+    counts: Counts, min_group: int
+) -> None:
     result = overlap(counts, min_group)
     flat = [count for row in counts for count in row]
     shown = [cell.matched for cell in result.cells]
@@ -78,17 +89,31 @@ def test_no_figure_and_no_difference_of_figures_is_below_the_threshold(counts: C
     hidden = result.matched - released
     if result.complete:
         assert result.matched == sum(flat)
-        assert hidden == 0 or (hidden >= min_group and result.withheld >= 2)
+        if result.withheld:
+            assert hidden >= min_group
+            assert len(possible(hidden, result.withheld, min_group)) > min_group // 2
     else:
         assert hidden == 0
 
 
 @pytest.mark.parametrize(
-    ("matches", "told"), [(0, True), (1, False), (9, False), (10, True), (11, True), (30, True)]
+    ("unmatched", "matches", "told"),
+    [
+        *((either, matches, told) for either in (False, True) for matches, told in ((0, True), (1, False))),
+        *((either, matches, told) for either in (False, True) for matches, told in ((9, False), (10, True))),
+        (False, 20, True),
+        (False, 21, True),
+        (False, 29, True),
+        (True, 20, True),
+        (True, 21, False),  # nine do not match, and those are who the list would name
+        (True, 29, False),
+        (False, 30, True),
+        (True, 30, True),  # an empty list names nobody
+    ],
 )
-def test_audience(matches: int, told: bool) -> None:
+def test_audience(unmatched: bool, matches: int, told: bool) -> None:
     tier_of = np.array([1 + i % 2 for i in range(matches)] + [0] * (30 - matches), dtype=np.uint8)
-    result = audience_result(tier_of, tiers(2), 10)
+    result = audience_result(tier_of, tiers(2), 10, unmatched)
     assert result.peer_tiers == tiers(2)
     if told:
         assert result.matched == matches

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -75,6 +76,7 @@ def cases(draw: st.DrawFn) -> Case:
     terms = terms_for(
         kind,
         both=kind is Kind.AUDIENCE and draw(st.booleans()),
+        unmatched=kind is Kind.AUDIENCE and draw(st.booleans()),
         receiver_tiered=counts[0] > 1,
         sender_tiered=counts[1] > 1,
         min_group=min_group,
@@ -88,7 +90,10 @@ def expected_overlap(own: Tiers, peer: Tiers, min_group: int) -> OverlapResult:
     counts = {(a, b): len(set(x) & set(y)) for a, x in own for b, y in peer}
     small = [n for n in counts.values() if n < min_group]
     cells = tuple(Cell(*names, None if n < min_group else n) for names, n in counts.items())
-    if not small or (len(small) > 1 and sum(small) >= min_group):
+    # What one withheld count could be if the total were told: it must leave half of its values open.
+    most = (len(small) - 1) * (min_group - 1)
+    open_values = [n for n in range(min_group) if 0 <= sum(small) - n <= most]
+    if not small or (len(small) > 1 and sum(small) >= min_group and len(open_values) > min_group // 2):
         return OverlapResult(cells, sum(counts.values()), complete=True)
     shown = [n for n in counts.values() if n >= min_group]
     return OverlapResult(cells, sum(shown) if shown else None, complete=False)
@@ -113,7 +118,10 @@ def check(case: Case, done: Pair) -> None:
         else:
             assert isinstance(result, AudienceResult)
             expected = expected_matches(own, peer)
-            if 0 < len(expected) < case.terms.min_group:
+            withheld = {len(expected)}
+            if case.terms.unmatched:
+                withheld.add(sum(len(members) for _, members in own) - len(expected))
+            if withheld & set(range(1, case.terms.min_group)):
                 assert result.matched is None
                 assert result.tier_of is None
             else:
@@ -205,7 +213,9 @@ def test_the_order_of_delivery_changes_nothing(kind: Kind) -> None:
 
 
 @everywhere
-@pytest.mark.parametrize(("kind", "both"), [(Kind.OVERLAP, False), (Kind.AUDIENCE, False), (Kind.AUDIENCE, True)])
+@pytest.mark.parametrize(
+    ("kind", "both"), [(Kind.OVERLAP, False), (Kind.AUDIENCE, False), (Kind.AUDIENCE, True)]
+)
 def test_what_is_said_does_not_depend_on_where_tokens_are_kept(where: str, kind: Kind, both: bool) -> None:
     terms = terms_for(kind, both=both)
     sets: tuple[Tiers, Tiers] = (
@@ -293,10 +303,17 @@ def test_peer_and_session_exist_from_the_announcement_on() -> None:
             "which the contract does not say",
         ),
         ({"receiver_tiered": False}, [("a", people(1))], "over_limit", "which the contract does not say"),
+        ({"receiver_labels": ("b", "a")}, [("c", people(1))], "over_limit", "other tiers, or another order"),
+        (
+            {"receiver_labels": ("b", "a")},
+            [("a", people(1)), ("b", people(2))],
+            "over_limit",
+            "other tiers, or another order",
+        ),
     ],
 )
 def test_an_own_set_that_does_not_keep_the_terms_is_a_refusal(
-    changes: dict[str, object], tiers: Tiers, code: str, sentence: str
+    changes: dict[str, Any], tiers: Tiers, code: str, sentence: str
 ) -> None:
     side = party(Role.RECEIVER, terms_for(**changes), tiers)
     with pytest.raises(PolicyRefusal, match=sentence) as raised:
@@ -319,7 +336,7 @@ def test_an_own_set_that_does_not_keep_the_terms_is_a_refusal(
     ],
     ids=str,
 )
-def test_impossible_terms_are_refused(changes: dict[str, object]) -> None:
+def test_impossible_terms_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         terms_for(**changes)
 

@@ -1,8 +1,9 @@
 """Loaded by Python at start: lets a test hold a party at the beginning of a phase, and make its memory small.
 
 A phase may last a millisecond, and a test that must kill a process in just that phase cannot be quick enough.
-``VEILJOIN_TEST_HOLD`` names parties and phases (``bank:order platform:write``); the party says ``held`` when it is there
-and goes on once the file ``VEILJOIN_TEST_GATE`` is gone. ``VEILJOIN_TEST_MEMORY`` is DuckDB's memory limit.
+``VEILJOIN_TEST_HOLD`` names parties and phases (``bank:order platform:write``); the party says ``held`` when it is
+there and goes on once the file of that phase in the folder ``VEILJOIN_TEST_GATES`` is gone.
+``VEILJOIN_TEST_MEMORY`` is DuckDB's memory limit.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ def _install() -> None:
     from party import progress, runner, workspace
 
     held = os.environ.get("VEILJOIN_TEST_HOLD", "").split()
-    gate = os.environ.get("VEILJOIN_TEST_GATE", "")
+    gates = os.environ.get("VEILJOIN_TEST_GATES", "")
     workspace.MEMORY_LIMIT = os.environ.get("VEILJOIN_TEST_MEMORY", workspace.MEMORY_LIMIT)  # type: ignore[misc]
-    sides = []
+    sides: list[str] = []
     read_config, run_phase = runner.SideConfig.from_json, progress.Progress.phase
 
     def from_json(line: str) -> runner.SideConfig:
@@ -33,7 +34,7 @@ def _install() -> None:
         with run_phase(self, name, total):
             if f"{sides[0]}:{name}" in held:
                 self._emit({"event": "held", "phase": name})
-                while os.path.exists(gate):
+                while os.path.exists(os.path.join(gates, name)):
                     self.check()
                     time.sleep(0.005)
             yield

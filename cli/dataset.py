@@ -31,15 +31,15 @@ _TEXT: Final = {
         "delimiter": ", delimiter {0!r}",
     },
     "zh": {
-        "file": "{path}:{format},{encoding}{delimiter},{columns} 列",
+        "file": "{path}：{format}，{encoding}{delimiter}，{columns} 列",
         "rows": "行数      {0:>12,}",
         "usable": "可用行    {0:>12,}  ({1:.2%})",
         "persons": "人数      {0:>12,}",
         "duplicates": "重复行    {0:>12,}",
         "rejected": "剔除行    {0:>12,}",
-        "tier": "  层级 {label}:{count:,} 人",
+        "tier": "  层级 {label}：{count:,} 人",
         "written": "剔除的行已写入 {path}。",
-        "delimiter": ",分隔符 {0!r}",
+        "delimiter": "，分隔符 {0!r}",
     },
 }
 

@@ -40,7 +40,7 @@ _JOBS: Final = (
         "estimate the reach of a campaign",
         (
             "How many of the bank's customers are on the platform, tier by tier?",
-            "银行各层级客户中有多少在平台上?",
+            "银行各层级客户中有多少在平台上？",
         ),
     ),
     (
@@ -108,5 +108,5 @@ _CLOSING: Final = (
         "All customers above are synthetic. The two files are in {data}; each job has its results in {out}, "
         "split by party as they would be in real life."
     ),
-    "以上客户均为合成数据。两份文件在 {data};各任务结果在 {out},按实际归属分属双方。",
+    "以上客户均为合成数据。两份文件在 {data}；各任务结果在 {out}，按实际归属分属双方。",
 )

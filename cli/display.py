@@ -68,7 +68,7 @@ def engine_lines(name: str, event: dict[str, Any], language: str) -> list[str]:
     """Say which engine a party masks with, and why not a faster one."""
     chosen = {
         "en": f"{name}: masking with {event['engine']} in {event['threads']} processes",
-        "zh": f"{name}:掩码引擎 {event['engine']},{event['threads']} 个进程",
+        "zh": f"{name}：掩码引擎 {event['engine']}，{event['threads']} 个进程",
     }
     instead = {"en": "not with", "zh": "未使用"}
     return [chosen[language], *(f"{name}: {instead[language]} {why}" for why in event["passed_over"])]

@@ -1,8 +1,8 @@
 """Eight lanes at once with Intel's crypto_mb library and AVX-512 IFMA: powers, and products of many numbers.
 
 Powers are the library's public ``mbx_exp{1024,2048,3072,4096}_mb8``, whose time does not depend on the exponent's
-bits. Products use ``ifma_amm52x79_mb8``, the Montgomery multiplication below them: exported, but in no public
-header. It is called only in releases that it was tested with (:data:`_RELEASES_WITH_PRODUCTS`), after it gave
+bits. Products use ``ifma_amm52x79_mb8`` and ``ifma_BNU_to_mb8``, the Montgomery multiplication below them: exported, but in
+no public header. They are called only in releases that they were tested with (:data:`_RELEASES_WITH_PRODUCTS`), after they gave
 right answers in this process; otherwise GMP multiplies, at half the speed.
 """
 
@@ -114,15 +114,17 @@ def product(batch: bytes, size: int, modulus: mpz) -> mpz:
     moduli, factor = _moduli(modulus)
     running, scratch = _aligned(_DIGITS, _LANES), _aligned(_DIGITS, _LANES)
     running[0] = 1  # the digits of 1, in each lane
-    multiply = _multiply_function()
+    multiply = _product_functions()[1]
+    # Addresses are looked up once: numpy takes as long for that as the library for a lane.
+    now, later, mod, k0 = (array.ctypes.data for array in (running, scratch, moduli, factor))
     stride = _DIGITS * _LANES * 8
     for first in range(0, count, _PRODUCT_BLOCK):
-        block = batch[first * size : (first + _PRODUCT_BLOCK) * size]
-        digits = _to_digits(block, size)
+        digits = _to_digits(batch[first * size : (first + _PRODUCT_BLOCK) * size], size)
         address = digits.ctypes.data
         for at in range(address, address + len(digits) * stride, stride):
-            multiply(scratch.ctypes.data, running.ctypes.data, at, moduli.ctypes.data, factor.ctypes.data)
-            running, scratch = scratch, running
+            multiply(later, now, at, mod, k0)
+            now, later = later, now
+    running = scratch if steps % 2 else running
     lanes = mpz(1)
     for number in _from_digits(running):
         lanes = lanes * number % modulus
@@ -135,17 +137,16 @@ def _to_digits(block: bytes, size: int) -> _Words:
     """Return the numbers in radix 2^52, shape (groups of eight, digits, lanes); lanes to spare hold 1."""
     count = len(block) // size
     groups = -(-count // _LANES)
-    # Room for the 8-byte read of the last digit.
-    width = size + 16
-    little = np.zeros((groups * _LANES, width), np.uint8)
-    little[:count, :size] = np.frombuffer(block, np.uint8).reshape(count, size)[:, ::-1]
+    little = np.zeros((groups * _LANES, size // 8), np.uint64)
+    little[:count] = np.frombuffer(block, ">u8").reshape(count, size // 8)[:, ::-1]
     little[count:, 0] = 1
     digits = _aligned(groups, _DIGITS, _LANES)
-    mask = np.uint64((1 << _DIGIT_BITS) - 1)
-    for digit in range(_DIGITS):
-        offset, shift = divmod(digit * _DIGIT_BITS, 8)
-        words: _Words = np.ndarray((len(little),), "<u8", little, offset, (width,))
-        digits[:, digit, :] = ((words >> np.uint64(shift)) & mask).reshape(groups, _LANES)
+    convert, pointers = _product_functions()[0], _pointers(little)
+    source, target = pointers.ctypes.data, digits.ctypes.data
+    for group in range(groups):
+        convert(
+            target + group * _DIGITS * _LANES * 8, source + group * _LANES * pointers.itemsize, _PRODUCT_BITS
+        )
     return digits
 
 
@@ -198,10 +199,15 @@ def _power_function(bits: int) -> Callable[..., int]:
 
 
 @functools.cache
-def _multiply_function() -> Callable[..., None]:
-    function = _masking._load()[f"ifma_amm{_DIGIT_BITS}x{_DIGITS}_mb8"]
-    function.argtypes, function.restype = [ctypes.c_void_p] * 5, None
-    return function
+def _product_functions() -> tuple[Callable[..., int], Callable[..., None]]:
+    """Return the conversion of eight numbers to radix 2^52, and the Montgomery multiplication of eight pairs."""
+    library = _masking._load()
+    convert, multiply = library.ifma_BNU_to_mb8, library[f"ifma_amm{_DIGIT_BITS}x{_DIGITS}_mb8"]
+    # digits, eight pointers, bits of a number
+    convert.argtypes, convert.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int], ctypes.c_uint8
+    # results, first factors, second factors, moduli, -1/moduli mod 2^52
+    multiply.argtypes, multiply.restype = [ctypes.c_void_p] * 5, None
+    return convert, multiply
 
 
 @functools.cache

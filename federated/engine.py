@@ -73,7 +73,9 @@ class PaillierEngine:
                         key.reveal(),
                         bytes([self._window]),
                         u64(start + first),
-                        b"".join([number.to_bytes(size, "big", signed=True) for number in plaintexts[first:stop]]),
+                        b"".join(
+                            [number.to_bytes(size, "big", signed=True) for number in plaintexts[first:stop]]
+                        ),
                     )
                     for first, stop in slices(len(plaintexts), self.threads, _SMALLEST_ENCRYPT)
                 ],

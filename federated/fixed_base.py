@@ -75,7 +75,9 @@ class _Half:
     def _digits(self, exponents: list[int]) -> Iterator[list[int]]:
         """Return each exponent in radix 2^window, lowest digit first."""
         length = self.order.bit_length() // 8 + 9  # room for the 8-byte read of the last digit
-        encoded = np.frombuffer(b"".join([exponent.to_bytes(length, "little") for exponent in exponents]), np.uint8)
+        encoded = np.frombuffer(
+            b"".join([exponent.to_bytes(length, "little") for exponent in exponents]), np.uint8
+        )
         digits = np.empty((len(exponents), len(self._rows)), np.uint16)
         mask = np.uint64((1 << self._window) - 1)
         for index in range(len(self._rows)):
@@ -133,7 +135,10 @@ class Encryptor:
         raw = stream.read(start * width, len(plaintexts) * width)
         records = np.frombuffer(raw, np.uint8).reshape(len(plaintexts), width)
         pairs = zip(
-            plaintexts, one.powers(records[:, : one.width]), other.powers(records[:, one.width :]), strict=True
+            plaintexts,
+            one.powers(records[:, : one.width]),
+            other.powers(records[:, one.width :]),
+            strict=True,
         )
         return encode(self._public, itertools.starmap(self._join_halves, pairs))
 

@@ -38,7 +38,8 @@ def encrypt(fields: Fields) -> bytes:
     private, stream, window, start, plaintexts = fields
     size = len(private)
     numbers = [
-        int.from_bytes(plaintexts[at : at + size], "big", signed=True) for at in range(0, len(plaintexts), size)
+        int.from_bytes(plaintexts[at : at + size], "big", signed=True)
+        for at in range(0, len(plaintexts), size)
     ]
     encryptor = _encryptor(private, window[0])
     return encryptor.encrypt(numbers, KeyStream(StreamKey(stream)), int.from_bytes(start, "little"))

@@ -23,9 +23,10 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             try:
                 reply, parts = wire.ANSWER, [TASKS[operation](fields)]
             except VeiljoinError as error:
-                reply, parts = wire.FAILED, [
-                    text.encode() for text in (error.message, error.hint, error.code.name)
-                ]
+                reply, parts = (
+                    wire.FAILED,
+                    [text.encode() for text in (error.message, error.hint, error.code.name)],
+                )
             wire.write(answers, reply, parts)
         except (EOFError, BrokenPipeError):
             return

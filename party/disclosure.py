@@ -25,74 +25,74 @@ _STATEMENTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "count": (
         "how many of the bank's persons are on the platform; fewer than {min_group} is withheld",
-        "银行人群中有多少人在平台上;少于 {min_group} 人的数字不显示",
+        "银行人群中有多少人在平台上；少于 {min_group} 人的数字不显示",
     ),
     "count_by_tier": (
         "the same count per tier, each withheld below {min_group}",
-        "各层级的同一人数,少于 {min_group} 人的不显示",
+        "各层级的同一人数，少于 {min_group} 人的不显示",
     ),
     "own_matches": (
         "which of its own rows match, as a list; it is withheld if it names fewer than {min_group} persons",
-        "自己的哪些行匹配(名单);不足 {min_group} 人时不输出名单",
+        "自己的哪些行匹配（名单）；不足 {min_group} 人时不输出名单",
     ),
     "own_unmatched": (
         (
             "which of its own rows do not match, as a list, and so which do; it is withheld if fewer than "
             "{min_group} match"
         ),
-        "自己的哪些行不匹配(名单),因而也知道哪些行匹配;匹配不足 {min_group} 人时不输出名单",
+        "自己的哪些行不匹配（名单），因而也知道哪些行匹配；匹配不足 {min_group} 人时不输出名单",
     ),
     "tier_of_match": ("the {other}'s tier of each match", "每个匹配者在{other}的层级"),
     "no_count": ("not how many or which persons match", "不知道匹配的人数和对象"),
     "first": ("its list before the {other} has its own", "比{other}先得到名单"),
     "holdout_list": (
         "which of its own rows were kept back at random ({percent} %), as a list",
-        "随机保留(对照)的自有行名单({percent} %)",
+        "随机保留（对照）的自有行名单（{percent} %）",
     ),
     "holdout_hidden": (
         (
             "in this run the persons kept back look like persons whom the other side does not have; "
             "a second run keeps back others, and so shows who they were"
         ),
-        "在本次任务中,被保留的人在对方看来与不存在的人无异;再次运行会另选他人,从而暴露本次被保留的人",
+        "在本次任务中，被保留的人在对方看来与不存在的人无异；再次运行会另选他人，从而暴露本次被保留的人",
     ),
     "unfair": (
         (
             "a side that deviates can break off once it has its own list, or make the other's list wrong; "
             "a replay audit finds the latter"
         ),
-        "偏离协议的一方可在得到自己的名单后中断,或使对方的名单出错;后者可由重放审计发现",
+        "偏离协议的一方可在得到自己的名单后中断，或使对方的名单出错；后者可由重放审计发现",
     ),
     "no_names": ("nobody learns which persons match", "任何一方都不知道匹配的是哪些人"),
     "no_identifiers": (
         "no identifier leaves either side, and a hash of one only under a secret mask",
-        "任何标识符都不会离开任何一方,其哈希也只在秘密掩码之下传输",
+        "任何标识符都不会离开任何一方，其哈希也只在秘密掩码之下传输",
     ),
     "non_members": (
         "nothing about the other side's persons that are not in the own set, beyond their number",
-        "除人数外,不会得知对方集合中己方没有的人的任何信息",
+        "除人数外，不会得知对方集合中己方没有的人的任何信息",
     ),
     "wire": (
         "whoever watches the network sees the volume of traffic, so the sizes of both sets",
-        "网络旁观者能看到流量大小,从而得知双方集合的人数",
+        "网络旁观者能看到流量大小，从而得知双方集合的人数",
     ),
     "deviating_counter": (
         (
             "a {counter} that deviates from the protocol (a secret of its own per row) can learn who matches; "
             "a replay audit of its committed seed finds it"
         ),
-        "{counter}若偏离协议(逐行使用不同密钥)可得知匹配者;对其已承诺种子的重放审计可以发现",
+        "{counter}若偏离协议（逐行使用不同密钥）可得知匹配者；对其已承诺种子的重放审计可以发现",
     ),
     "false_input": (
         (
             "a party that enters persons it does not have can ask about them; limits and audits, not "
             "cryptography, stand against that"
         ),
-        "若一方输入其并不拥有的人,即可探询这些人;对此只能依靠限额与审计,密码学无法防止",
+        "若一方输入其并不拥有的人，即可探询这些人；对此只能依靠限额与审计，密码学无法防止",
     ),
     "last_member": (
         "whoever knows all members of a group but one can learn about that one",
-        "若有人已知某群体中除一人外的全部成员,则可推知剩下的那一人",
+        "若有人已知某群体中除一人外的全部成员，则可推知剩下的那一人",
     ),
 }
 _NAMES: Final = {"bank": ("bank", "银行"), "platform": ("platform", "平台")}
@@ -108,7 +108,7 @@ _SETTINGS: Final = (
         "{kind}, receiver: {receiver}, matched on: {form}, suite: {suite}, smallest group: {min_group}, "
         "largest set: {max_set}"
     ),
-    "{kind},接收方:{receiver},匹配标识:{form},密码套件:{suite},最小群体:{min_group},最大集合:{max_set}",
+    "{kind}，接收方：{receiver}，匹配标识：{form}，密码套件：{suite}，最小群体：{min_group}，最大集合：{max_set}",
 )
 
 

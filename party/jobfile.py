@@ -155,6 +155,11 @@ def parse_job(table: Mapping[str, Any], source: str) -> Job:
     _check(policy, _POLICY, "policy", kind.value, source)
 
     purpose = str(table["purpose"]).strip()
+    if not purpose.isprintable():
+        raise UsageError(
+            f"purpose in {source} holds line breaks or control characters.",
+            hint="write it as one line of text",
+        )
     if not 0 < len(purpose) <= MAX_PURPOSE:
         raise UsageError(
             f"purpose in {source} has {len(purpose)} characters.",

@@ -164,7 +164,9 @@ def check_figures(*figures: int) -> None:
 def check_noise(*variances: float) -> None:
     """Raise ``UsageError`` for a noise variance that is none."""
     if any(not (math.isfinite(variance) and variance >= 0.0) for variance in variances):
-        raise UsageError("The variance of the noise is not a number >= 0.", hint="give 0 where there is none.")
+        raise UsageError(
+            "The variance of the noise is not a number >= 0.", hint="give 0 where there is none."
+        )
 
 
 def check_share(name: str, value: float) -> None:

@@ -160,7 +160,11 @@ def _relative(c: _Moments, t: _Moments, quantile: float) -> Estimate:
     value = t.mean / c.mean - 1.0
     square = quantile * quantile
     # In units of the control mean, so that no product of large figures arises.
-    ratio, vt, vc = t.mean / c.mean, square * t.variance / c.mean / c.mean, square * c.variance / c.mean / c.mean
+    ratio, vt, vc = (
+        t.mean / c.mean,
+        square * t.variance / c.mean / c.mean,
+        square * c.variance / c.mean / c.mean,
+    )
     quadratic = 1.0 - vc
     if quadratic <= 0.0:
         return Estimate(value, None, None, (Note.CONTROL_NEAR_ZERO,))

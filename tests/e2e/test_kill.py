@@ -86,7 +86,10 @@ def paths(pair: Pair) -> tuple[Path, Path]:
 def is_at_work(side: str, phase: str) -> Callable[[Event], bool]:
     """The event of a party that has done a part of a phase and has more of it before it."""
     return lambda event: (
-        event.get("side") == side and event["event"] == "progress" and event["phase"] == phase and event["done"] > 0
+        event.get("side") == side
+        and event["event"] == "progress"
+        and event["phase"] == phase
+        and event["done"] > 0
     )
 
 

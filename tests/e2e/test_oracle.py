@@ -362,7 +362,8 @@ def rewritten(pair: Pair, side: str, folder: Path, shape: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("bank_shape", "platform_shape"), [("semicolon-bom", "gb18030"), ("parquet", "jsonl"), ("gb18030", "parquet")]
+    ("bank_shape", "platform_shape"),
+    [("semicolon-bom", "gb18030"), ("parquet", "jsonl"), ("gb18030", "parquet")],
 )
 def test_every_file_format_gives_the_same(
     sandbox: Sandbox, small: Pair, bank_shape: str, platform_shape: str

@@ -1,9 +1,10 @@
 """Eight lanes at once with Intel's crypto_mb library and AVX-512 IFMA: powers, and products of many numbers.
 
 Powers are the library's public ``mbx_exp{1024,2048,3072,4096}_mb8``, whose time does not depend on the exponent's
-bits. Products use ``ifma_amm52x79_mb8`` and ``ifma_BNU_to_mb8``, the Montgomery multiplication below them: exported, but in
-no public header. They are called only in releases that they were tested with (:data:`_RELEASES_WITH_PRODUCTS`), after they gave
-right answers in this process; otherwise GMP multiplies, at half the speed.
+bits. Products use what lies below them, the Montgomery multiplication ``ifma_amm52x79_mb8`` and the conversion
+``ifma_BNU_to_mb8``: exported, but in no public header. They are called only in releases that they were tested with
+(:data:`_RELEASES_WITH_PRODUCTS`), after they gave right answers in this process; otherwise GMP multiplies, at half
+the speed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _RELEASES_WITH_PRODUCTS: Final = frozenset({"2026.2.0"})
 _PRODUCT_BITS: Final = 4096
 _DIGIT_BITS: Final = 52
 _DIGITS: Final = 79
-_PRODUCT_BLOCK: Final = 1024  # numbers whose digits are laid out at once: 0.7 MB, which stays in the cache
+_PRODUCT_BLOCK: Final = 256  # numbers whose digits are laid out at once: 162 kB, which stays in the cache
 
 _Words = npt.NDArray[np.uint64]
 
@@ -118,10 +119,11 @@ def product(batch: bytes, size: int, modulus: mpz) -> mpz:
     # Addresses are looked up once: numpy takes as long for that as the library for a lane.
     now, later, mod, k0 = (array.ctypes.data for array in (running, scratch, moduli, factor))
     stride = _DIGITS * _LANES * 8
+    digits = _aligned(_PRODUCT_BLOCK // _LANES, _DIGITS, _LANES)
+    address = digits.ctypes.data
     for first in range(0, count, _PRODUCT_BLOCK):
-        digits = _to_digits(batch[first * size : (first + _PRODUCT_BLOCK) * size], size)
-        address = digits.ctypes.data
-        for at in range(address, address + len(digits) * stride, stride):
+        groups = _to_digits(batch[first * size : (first + _PRODUCT_BLOCK) * size], size, digits)
+        for at in range(address, address + groups * stride, stride):
             multiply(later, now, at, mod, k0)
             now, later = later, now
     running = scratch if steps % 2 else running
@@ -133,21 +135,23 @@ def product(batch: bytes, size: int, modulus: mpz) -> mpz:
     return lanes * mend % modulus
 
 
-def _to_digits(block: bytes, size: int) -> _Words:
-    """Return the numbers in radix 2^52, shape (groups of eight, digits, lanes); lanes to spare hold 1."""
+def _to_digits(block: bytes, size: int, digits: _Words) -> int:
+    """Write the numbers to ``digits``, shape (groups of eight, digits, lanes), and return how many groups they fill.
+
+    Lanes to spare hold 1.
+    """
     count = len(block) // size
     groups = -(-count // _LANES)
     little = np.zeros((groups * _LANES, size // 8), np.uint64)
     little[:count] = np.frombuffer(block, ">u8").reshape(count, size // 8)[:, ::-1]
     little[count:, 0] = 1
-    digits = _aligned(groups, _DIGITS, _LANES)
     convert, pointers = _product_functions()[0], _pointers(little)
     source, target = pointers.ctypes.data, digits.ctypes.data
     for group in range(groups):
         convert(
             target + group * _DIGITS * _LANES * 8, source + group * _LANES * pointers.itemsize, _PRODUCT_BITS
         )
-    return digits
+    return groups
 
 
 def _from_digits(digits: _Words) -> list[mpz]:

@@ -65,7 +65,7 @@ def student_quantile(tail: float, freedom: float) -> float:
     Newton's method from the normal quantile, which lies below, on a function that falls and is convex for
     t > 0: every step stays below the root and comes nearer, so that no bracket is needed.
     """
-    t = normal_quantile(1.0 - 0.5 * tail)
+    t = -normal_quantile(0.5 * tail)  # not of 1 - tail/2, which rounds small tails away
     scale = math.exp(-_log_beta_half(0.5 * freedom)) / math.sqrt(freedom)
     while True:
         density = 2.0 * scale * math.exp(-0.5 * (freedom + 1.0) * math.log1p(t * t / freedom))

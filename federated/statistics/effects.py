@@ -57,7 +57,11 @@ def cost_per_incremental(cost: float, incremental_conversions: Estimate) -> Esti
     campaign took conversions away for certain. Raises ``UsageError`` for a cost that is negative or no number.
     """
     _check_cost(cost)
-    added, fewest, most = incremental_conversions.value, incremental_conversions.low, incremental_conversions.high
+    added, fewest, most = (
+        incremental_conversions.value,
+        incremental_conversions.low,
+        incremental_conversions.high,
+    )
     notes = incremental_conversions.notes
     if added is None:
         return undefined(*notes)

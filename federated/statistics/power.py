@@ -8,6 +8,7 @@ continuity correction, as R's ``power.prop.test``; the variance of privacy noise
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,11 +82,12 @@ def plan(
 
     if relative_lift == 0.0 or not reached(_MOST_PERSONS):
         raise UsageError(
-            "The lift is too small to be shown by any campaign.", hint="plan for the smallest lift worth having."
+            "The lift is too small to be shown by any campaign.",
+            hint="plan for the smallest lift worth having.",
         )
     persons = _bisect(0.0, _MOST_PERSONS, reached)
-    control = max(1, math.ceil(persons * (1.0 - test_share) - 1e-6))
-    test = max(1, math.ceil(persons * test_share - 1e-6))
+    control = max(1, math.ceil(persons * (1.0 - test_share)))
+    test = max(1, math.ceil(persons * test_share))
     achieved = _power(baseline, relative_lift, float(control), float(test), alpha, converters_noise)
     return Plan(control, test, achieved)
 
@@ -115,3 +117,42 @@ def minimal_detectable_lift(
     return _bisect(0.0, largest, reached) if reached(largest) else None
 
 
+def _power(
+    baseline: float, lift: float, control: float, test: float, alpha: float, converters_noise: float
+) -> float:
+    changed = min(1.0, baseline * (1.0 + lift))
+    pooled = (control * baseline + test * changed) / (control + test)
+    noise = converters_noise * (1.0 / control**2 + 1.0 / test**2)
+    null = math.sqrt(pooled * (1.0 - pooled) * (1.0 / control + 1.0 / test) + noise)
+    spread = math.sqrt(baseline * (1.0 - baseline) / control + changed * (1.0 - changed) / test + noise)
+    difference, reach = abs(changed - baseline), two_sided_quantile(1.0 - alpha) * null
+    return normal_probability((difference - reach) / spread) + normal_probability(
+        (-difference - reach) / spread
+    )
+
+
+def _bisect(low: float, high: float, reached: Callable[[float], bool]) -> float:
+    """Return the least point of (``low``, ``high``] from which on ``reached`` holds, as far as a float tells."""
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            break
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def _check(baseline: float, lift: float, alpha: float, converters_noise: float) -> None:
+    check_share("baseline", baseline)
+    check_share("alpha", alpha)
+    check_noise(converters_noise)
+    if not (math.isfinite(lift) and 0.0 <= baseline * (1.0 + lift) <= 1.0 + 1e-12):
+        raise UsageError(
+            "relative_lift moves the baseline below 0 or above 1.",
+            hint="0.1 means 10 % more than the baseline.",
+        )
+
+
+def _check_target(target: float, alpha: float) -> None:
+    check_share("power", target)
+    if target <= alpha:
+        raise UsageError("power must be larger than alpha.", hint="0.8 is usual.")

@@ -16,8 +16,7 @@ its nominal coverage over small and large base rates, even and uneven arms, with
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from federated.statistics.distributions import normal_tail
 from federated.statistics.estimates import (
@@ -35,8 +34,7 @@ from federated.statistics.estimates import (
 _HALVINGS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
+class _Limits(NamedTuple):
     """A rate with its interval at one z; ``bounded`` is false when noise on the persons left no interval."""
 
     rate: float
@@ -91,7 +89,7 @@ def lift_of_rates(control: RateArm, test: RateArm, *, confidence: float = DEFAUL
     difference = t.rate - c.rate
     absolute = Estimate(difference, max(-1.0, low), min(1.0, high))
     notes = merge(shares[0].notes, shares[1].notes)
-    return Lift(*shares, absolute, _relative(c, t), _p_value(control, test), confidence, notes)
+    return Lift(*shares, absolute, _relative(c, t), _p_value(control, test, difference), confidence, notes)
 
 
 def _wilson(arm: RateArm, z: float) -> _Limits:
@@ -142,14 +140,14 @@ def _relative(c: _Limits, t: _Limits) -> Estimate:
     return Estimate(value, min(value, low - 1.0), max(value, high - 1.0))
 
 
-def _p_value(control: RateArm, test: RateArm) -> float:
+def _p_value(control: RateArm, test: RateArm, difference: float) -> float:
     """Return the two-sided level at which the interval of the difference just reaches zero."""
 
     def reaches_zero(z: float) -> bool:
         low, high = _difference_limits(_wilson(control, z), _wilson(test, z), 1.0)
         return low <= 0.0 <= high
 
-    if reaches_zero(0.0):
+    if difference == 0.0:
         return 1.0
     below, above = 0.0, 1.0
     while not reaches_zero(above):

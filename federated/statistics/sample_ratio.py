@@ -52,11 +52,15 @@ def sample_ratio(
     check_noise(*variances)
     check_share("alpha", alpha)
     if not (len(persons) == len(shares) == len(variances) >= 2):
-        raise UsageError("The check of the arms' sizes needs one planned share per arm.", hint="name two or more.")
+        raise UsageError(
+            "The check of the arms' sizes needs one planned share per arm.", hint="name two or more."
+        )
     if not all(math.isfinite(share) and share > 0.0 for share in shares):
         raise UsageError("A planned share of an arm is not a number > 0.", hint="9 and 1 mean 90 % and 10 %.")
     if noise is None and min(persons) < 0:
-        raise UsageError("The number of persons of an arm is negative.", hint="state the variance of its noise.")
+        raise UsageError(
+            "The number of persons of an arm is negative.", hint="state the variance of its noise."
+        )
     whole, total = sum(shares), float(sum(persons))
     planned = [share / whole for share in shares]
     expected = tuple(max(0.0, total) * share for share in planned)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ PATIENCE: Final = 90.0
 NOTICED: Final = 10.0
 
 Event = dict[str, Any]
+# Progress with its time of day, what each party had to say, and the error.
+_OWN_LINE: Final = re.compile(r"(\d\d:\d\d:\d\d )?(bank|platform): .+|Error: .+|Hint:  .+")
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks processes up in /proc")
 
@@ -57,6 +60,11 @@ class Finished:
     def hint(self) -> str:
         """The hint of the error."""
         return _after("Hint:  ", self.stderr)
+
+    @property
+    def foreign_lines(self) -> list[str]:
+        """Lines on standard error that are not the product's own: a library's log, a traceback."""
+        return [line for line in self.stderr.splitlines() if not _OWN_LINE.fullmatch(line)]
 
     def require_done(self) -> Finished:
         """Fail, with what it printed, unless the command succeeded."""
@@ -187,6 +195,7 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes], errors: Path, marker: str) -> None:
         self.process = process
         self.marker = marker
+        self.started = time.monotonic()
         self._errors = errors
         self._lines: list[str] = []
         self._events: list[Event] = []

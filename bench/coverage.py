@@ -21,7 +21,7 @@ import numpy.typing as npt
 from federated.statistics import Estimate, Lift, MeanArm, Note, RateArm, lift_of_means, lift_of_rates
 
 DEFAULT_CAMPAIGNS: Final = 1_000
-DEFAULT_SEED: Final = 20_260
+DEFAULT_SEED: Final = 1
 _Z: Final = NormalDist().inv_cdf(0.975)
 _NORMAL: Final = NormalDist()
 

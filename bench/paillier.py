@@ -36,7 +36,7 @@ BARS: Final[Mapping[str, float]] = {"encryptions": 15.0, "additions": 2.0, "decr
 
 @dataclass(frozen=True, slots=True)
 class PaillierFigures:
-    """Operations a second on all processors; ``ours`` and ``phe`` by ``encryptions``, ``additions``, ``decryptions``."""
+    """Operations a second on all processors; ``ours`` and ``phe`` by the names in :data:`BARS`."""
 
     rows: int
     bits: int
@@ -81,9 +81,8 @@ def bench_paillier(
     theirs: dict[str, list[float]] = {name: [] for name in BARS}
     engine = PaillierEngine(threads, window)
     # Not forked: the engine's pipes must not be inherited.
-    pool = ProcessPoolExecutor(
-        threads, get_context("spawn"), initializer=_prepare, initargs=tuple(map(int, private.primes))
-    )
+    p, q = map(int, private.primes)
+    pool = ProcessPoolExecutor(threads, get_context("spawn"), initializer=_prepare, initargs=(p, q))
     try:
         list(pool.map(_phe_encrypt, [None] * threads))  # starts the processes
         share = max(1, rows // ROUNDS)

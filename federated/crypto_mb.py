@@ -224,7 +224,7 @@ def _powers_are_right(bits: int) -> bool:
     except (AttributeError, VeiljoinError):
         # Another release of the library, or one that supports this processor in part only.
         return False
-    return results == gmpy2.powmod_base_list(numbers[:9], exponent, modulus)
+    return bool(results == gmpy2.powmod_base_list(numbers[:9], exponent, modulus))
 
 
 @functools.cache

@@ -133,13 +133,13 @@ class PaillierEngine:
         return encode(public, products)
 
     def shift(self, public: PaillierPublicKey, batch: bytes, bits: int) -> bytes:
-        """Return ciphertexts of the plaintexts times 2^``bits``, ``bits`` >= 0. Whether they fit is the layout's care."""
+        """Return ciphertexts of the plaintexts times 2^``bits``, ``bits`` >= 0; the layout makes them fit."""
         if bits < 0:
             raise ValueError("a shift goes up only")
         return batch if bits == 0 else self._powers(public, batch, 1 << bits)
 
     def add_plain(self, public: PaillierPublicKey, batch: bytes, plaintexts: Sequence[int]) -> bytes:
-        """Return ciphertexts of the plaintexts plus the given signed numbers, one per ciphertext; not re-randomised."""
+        """Return ciphertexts of the plaintexts plus signed numbers, one per ciphertext; not re-randomised."""
         n = mpz(public.n)
         square = n * n
         pairs = zip(decode(public, batch), plaintexts, strict=True)
@@ -160,7 +160,7 @@ class PaillierEngine:
         return encode(public, [number * mask % square for number, mask in zip(numbers, masks, strict=True)])
 
     def check(self, public: PaillierPublicKey, batch: bytes, start: int = 0) -> None:
-        """Check a received batch as :func:`~federated.ciphertexts.check_ciphertexts` does, and raise what it raises."""
+        """Do what :func:`~federated.ciphertexts.check_ciphertexts` does, on every processor."""
         width = public.ciphertext_bytes
         count = len(batch) // width
         if len(batch) % width == 0 and count >= 2 * _SMALLEST_CHECK:

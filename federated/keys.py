@@ -144,7 +144,8 @@ def _random_below_power(bits: int, source: RandomBytes) -> mpz:
 
 def _is_prime(candidate: mpz) -> bool:
     # One gcd spares nine of ten candidates the expensive test.
-    return gmpy2.gcd(candidate, _primorial(1 << 12)) == 1 and gmpy2.is_prime(candidate, _PRIME_ROUNDS)
+    coprime = gmpy2.gcd(candidate, _primorial(1 << 12)) == 1
+    return bool(coprime and gmpy2.is_prime(candidate, _PRIME_ROUNDS))
 
 
 @functools.cache

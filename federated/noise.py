@@ -1,7 +1,7 @@
 """Exact discrete Laplace noise: Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", 2020.
 
-Algorithms 1 and 2 there, in integers and fractions on bits of the job's stream, so that an auditor can recompute every
-draw and no rounding of floats can be seen in the output (SPEC 8).
+Algorithms 1 and 2 there, in integers and fractions on bits of the job's stream, so that an auditor can recompute
+every draw and no rounding of floats can be seen in the output (SPEC 8).
 """
 
 from __future__ import annotations

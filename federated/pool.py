@@ -85,8 +85,8 @@ class _Worker:
         # The same interpreter and import path as here, as far as this process's path names folders.
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(dict.fromkeys([root, *(entry for entry in sys.path if entry)]))
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module, no shell
-            # -P: the working folder is not searched for modules.
+        self._process = subprocess.Popen(
+            # This interpreter and our own module, no shell. -P: the working folder is not searched for modules.
             [sys.executable, "-P", "-m", "federated.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

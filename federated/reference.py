@@ -24,7 +24,7 @@ def to_phe_private(private: PaillierPrivateKey) -> paillier.PaillierPrivateKey:
 
 
 def from_phe_private(private: paillier.PaillierPrivateKey) -> PaillierPrivateKey:
-    """Return a key of `phe`. Raises ``ValueError`` when its primes have different lengths or n is no 2048 or 3072 bits."""
+    """Return a key of `phe`. Raises ``ValueError`` unless its primes are equally long and n is one of our lengths."""
     return PaillierPrivateKey.of(int(private.p), int(private.q))
 
 

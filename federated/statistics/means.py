@@ -2,8 +2,8 @@
 
 Welch's interval for the difference and Fieller's for the ratio, on the same degrees of freedom, so that both
 agree on whether there is an effect. The delta method on the logarithm, the usual other choice for the ratio,
-covered 83 to 94 % of skewed amounts with even arms where Fieller's interval covered 95 to 97 %
-(`bench/coverage.py`).
+fell to 92.7 % for few and skewed amounts in even arms, where Fieller's interval covered 95.6 % of 3,000 simulated
+campaigns (`bench/coverage.py`).
 
 Limits of every interval made from two moments: the mean of few and very uneven amounts is not normal. Equal
 arms cancel the skewness; a small control arm beside a large test arm does not, and the interval comes out too
@@ -34,8 +34,8 @@ from federated.statistics.estimates import (
 )
 
 # Fewest equal amounts that the smaller arm's total must be worth for an interval not to be marked, with arms of
-# uneven and of even size. In the simulations, uneven arms covered as little as 80 % below, at least 94 % above.
-_FEWEST_UNEVEN: Final = 100.0
+# uneven and of even size. In the simulations, uneven arms covered as little as 80 % below it and about 94 % above.
+_FEWEST_UNEVEN: Final = 150.0
 _FEWEST_EVEN: Final = 10.0
 # Arms whose sizes differ by less than this factor balance each other's skewness.
 _EVEN: Final = 2.0

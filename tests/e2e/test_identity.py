@@ -23,7 +23,7 @@ from party.transport import OPTIONS, Link
 from psi.errors import LinkLost, PeerAborted, PeerViolation, UsageError, VeiljoinError
 from psi.secret import SecretBytes
 from server.listener import Listener
-from veiljoin.messages import Abort, Hello
+from veiljoin.messages import Abort, Hello, WireMessage
 from veiljoin.v1 import session_pb2_grpc
 
 GREETING = Hello(1, "job", "test")
@@ -61,11 +61,16 @@ async def listening(
         await listener.stop(0)
 
 
+async def exchange(link: Link) -> WireMessage:
+    """Greet and return what comes back."""
+    await link.send(GREETING)
+    return await link.receive()
+
+
 async def greet(address: str, tls: TlsMaterial) -> str:
     """Dial, greet, and return the name that the listener gave us."""
     async with dial(address, tls, patience=PATIENCE) as link:
-        await link.send(GREETING)
-        answer = await link.receive()
+        answer = await exchange(link)
         assert isinstance(answer, Hello)
         return answer.job
 
@@ -174,8 +179,7 @@ def test_no_certificate_is_refused() -> None:
             async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
                 link = Link(session_pb2_grpc.SessionsStub(channel).Join(), "bank")
                 with pytest.raises(LinkLost):
-                    await link.send(GREETING)
-                    await link.receive()
+                    await exchange(link)
 
     run(test())
 
@@ -240,8 +244,7 @@ def test_a_second_stream_of_the_same_partner_is_refused_while_the_first_goes_on(
         platform = authority.issue_partner("platform")
         async with listening(authority.issue_bank()) as address:
             async with dial(address, platform, patience=PATIENCE) as first:
-                await first.send(GREETING)
-                assert await first.receive() == Hello(1, "platform", "test")
+                assert await exchange(first) == Hello(1, "platform", "test")
                 error = await refused(address, platform)
                 assert isinstance(error, LinkLost | PeerViolation | PeerAborted)
                 # Another partner is not kept out by it.
@@ -283,8 +286,7 @@ def test_a_bank_that_appears_late_is_found() -> None:
 
     async def greet_patiently(address: str, tls: TlsMaterial) -> str:
         async with dial(address, tls, patience=30) as link:
-            await link.send(GREETING)
-            answer = await link.receive()
+            answer = await exchange(link)
             assert isinstance(answer, Hello)
             return answer.job
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +46,7 @@ def run_pair(sandbox: Sandbox, pair: Pair, tiers: tuple[str, ...] = (), **keys: 
     bank: dict[str, Any] = {"identifier": pair.bank_column}
     if tiers:
         bank |= {"tier": "tier", "tiers": list(tiers)}
-    sections = {"bank": bank, "platform": {"identifier": pair.platform_column}}
+    sections: dict[str, Any] = {"bank": bank, "platform": {"identifier": pair.platform_column}}
     kind = keys.pop("kind", "audience")
     job = sandbox.job(kind, identifier=pair.identifier, **sections, **keys)
     finished = sandbox.rehearse(job, pair.bank, pair.platform).require_done()
@@ -103,7 +102,7 @@ def test_the_result_has_the_shape_that_is_documented(messy: Run) -> None:
     assert set(result["parties"]) == {"bank", "platform"}
     for side, party in result["parties"].items():
         rows = getattr(messy.pair, side).read_bytes().count(b"\n") - 1
-        assert party["rows"] == rows
+        assert party["rows_read"] == rows
         assert sum(party["rejected"].values()) == rows - oracle.usable_rows(side)
         assert party["unique_persons"] == oracle.persons(side)
         assert party["duplicates"] == oracle.usable_rows(side) - oracle.persons(side)
@@ -193,11 +192,11 @@ def test_audiences(sandbox: Sandbox, case: Case) -> None:
 
 
 @pytest.fixture(scope="module", params=["platform", "both"])
-def holdout(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def holdout(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A job whose sender keeps a fifth back."""
     sandbox = Sandbox(tmp_path_factory.mktemp("holdout"))
     pair = make_pair(sandbox.folder, "phone", 6_000, seed=8, tiers=TIERS)
-    yield run_pair(sandbox, pair, TIERS, receiver=request.param, holdout=0.2)
+    return run_pair(sandbox, pair, TIERS, receiver=request.param, holdout=0.2)
 
 
 def test_who_is_held_back_is_listed_at_the_sender_and_matches_nobody(holdout: Run) -> None:
@@ -286,7 +285,7 @@ def test_overlaps(
     pair = tiered_pair
     split = {"bank": (bank_tiers, TIERS), "platform": (platform_tiers, CITIES)}
     columns = {"bank": pair.bank_column, "platform": pair.platform_column}
-    sections = {
+    sections: dict[str, Any] = {
         side: {"identifier": columns[side]} | ({"tier": "tier", "tiers": list(labels)} if used else {})
         for side, (used, labels) in split.items()
     }

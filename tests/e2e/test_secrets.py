@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,10 @@ from psi.suites import suite_by_id
 from tests.e2e.command import Finished, Running, Sandbox, is_held, needs_proc
 from tests.e2e.traces import Search, Seen, capture, cells, curve_points, phone_forms
 
-ROWS = 30_000
-# So little that the working database must put tables of this size on disk.
-TIGHT = "7MB"
+PERSONS = 6_000
+# Every row so often that the tables no longer fit the working database's memory and go to disk.
+COPIES = 30
+TIGHT = "10MB"
 KEYS = (b"-----BEGIN", b"PRIVATE KEY")
 
 
@@ -67,7 +67,7 @@ def watched_run(sandbox: Sandbox, pair: Pair, suite: str, **keys: Any) -> Watche
     held = [f"{side}:{phase}" for phase in ("order", "write") for side in ("bank", "platform")]
     environment = sandbox.holding(*held) | {"VEILJOIN_TEST_MEMORY": TIGHT}
     arguments = sandbox.arguments(
-        sandbox.job(suite=suite, **keys), pair.bank, pair.platform, "--json", "--threads", "2"
+        sandbox.job(suite=suite, **keys), pair.bank, pair.platform, "--json", "--threads", "1"
     )
     seen: list[Seen] = []
     processes: list[bytes] = []
@@ -86,16 +86,20 @@ def watched_run(sandbox: Sandbox, pair: Pair, suite: str, **keys: Any) -> Watche
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Dirty telephone numbers, enough to fill the memory that the run gets."""
-    return make_pair(tmp_path_factory.mktemp("people"), "phone", ROWS, seed=5)
+    """Dirty telephone numbers, with more rows than fit the memory that the run gets."""
+    pair = make_pair(tmp_path_factory.mktemp("people"), "phone", PERSONS, seed=5)
+    for path in (pair.bank, pair.platform):
+        header, _, rows = path.read_bytes().partition(b"\n")
+        path.write_bytes(header + b"\n" + rows * COPIES)
+    return pair
 
 
 @pytest.fixture(scope="module")
-def watched(people: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def watched(people: Pair, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """A run that uses every kind of working data: both receive, some are held back, there are tiers."""
     sandbox = Sandbox(tmp_path_factory.mktemp("watched"))
     tiered = {"identifier": people.bank_column, "tier": "tier"}
-    yield watched_run(sandbox, people, "x25519-ell2", receiver="both", holdout=0.1, bank=tiered)
+    return watched_run(sandbox, people, "x25519-ell2", receiver="both", holdout=0.1, bank=tiered)
 
 
 pytestmark = needs_proc

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import gmpy2
 import numpy as np
@@ -90,7 +93,6 @@ def test_phe_and_we_agree_at_the_edges_of_the_plaintext(engine: PaillierEngine) 
 
 
 def test_a_key_of_phe_decrypts_here_and_is_not_encrypted_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_SMOOTH_BOUND", 1 << 8)  # so that the order of a phe key stays unknown for sure
     _, theirs = reference.paillier.generate_paillier_keypair(n_length=2048)
     ours = reference.from_phe_private(theirs)
     batch = reference.from_phe_ciphertexts(ours.public, [theirs.public_key.encrypt(n) for n in (3, -4)])
@@ -98,6 +100,24 @@ def test_a_key_of_phe_decrypts_here_and_is_not_encrypted_with(monkeypatch: pytes
     monkeypatch.setattr(fixed_base, "generator", lambda p: None)
     with pytest.raises(UsageError, match="was not made by Veiljoin"):
         PaillierEngine(1).prepare(ours)
+
+
+def test_nothing_but_the_reference_needs_phe() -> None:
+    # README, "Licence": who passes Veiljoin on may leave phe out.
+    script = (
+        "import sys; sys.modules['phe'] = None\n"
+        "from federated import engine, noise, proof, windows, worker\n"
+        "try:\n    from federated import reference\nexcept ImportError:\n    print('without phe')"
+    )
+    root = str(Path(fixed_base.__file__).resolve().parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "without phe\n"
 
 
 def test_fractions_and_other_keys_of_phe_are_not_taken_over() -> None:
@@ -218,7 +238,11 @@ def test_eight_lane_powers_equal_gmp(bits: int, exponent_bits: int) -> None:
         pytest.skip("this machine has no eight-lane powers")
     draw = random.Random(bits)
     exponent = mpz(draw.getrandbits(exponent_bits)) | 1
-    for modulus in (mpz(draw.getrandbits(bits)) | 1 | mpz(1) << (bits - 1), mpz(2) ** bits - 1, mpz(1 << bits - 1) + 1):
+    for modulus in (
+        mpz(draw.getrandbits(bits)) | 1 | mpz(1) << (bits - 1),
+        mpz(2) ** bits - 1,
+        mpz(1 << bits - 1) + 1,
+    ):
         # Where carries ripple: 0, 1, the ends of the range, long runs of equal bits.
         bases = [mpz(0), mpz(1), modulus - 1, modulus - 2, modulus // 2, modulus - (mpz(1) << bits // 2)]
         bases += [(mpz(1) << draw.randrange(1, bits - 1)) - 1 for _ in range(5)]
@@ -286,7 +310,8 @@ def test_a_sum_shows_its_parts_until_it_is_rerandomised(engine: PaillierEngine) 
     elements = split(PUBLIC, engine.encrypt(PRIVATE, [10, 20, 30, 40], STREAM_KEY, 0))
     total = engine.add(PUBLIC, [elements[0] + elements[2]])
     subsets = {
-        engine.add(PUBLIC, [b"".join(e for i, e in enumerate(elements) if chosen >> i & 1)]) for chosen in range(16)
+        engine.add(PUBLIC, [b"".join(e for i, e in enumerate(elements) if chosen >> i & 1)])
+        for chosen in range(16)
     }
     assert total in subsets
     assert engine.rerandomise(PUBLIC, total, STREAM_KEY, 0) not in subsets
@@ -321,7 +346,9 @@ def test_3072_bits(engine: PaillierEngine) -> None:
     total = engine.add(private.public, [batch[: 80 * 768]])
     assert engine.decrypt(private, engine.rerandomise(private.public, total, STREAM_KEY, 0)) == [-40]
     key = reference.to_phe_private(private)
-    assert [key.decrypt(n) for n in reference.to_phe_ciphertexts(private.public, batch[-2 * 768 :])] == plain[-2:]
+    assert [key.decrypt(n) for n in reference.to_phe_ciphertexts(private.public, batch[-2 * 768 :])] == plain[
+        -2:
+    ]
 
 
 # -- checks, faults, errors

@@ -30,7 +30,7 @@ def test_a_proof_holds_for_its_contract_and_key_only() -> None:
     proof = prove_modulus(private, CONTRACT)
     with pytest.raises(PeerViolation, match="does not hold at place 0"):
         verify_modulus(private.public, bytes(32), proof)
-    with pytest.raises(PeerViolation, match="does not hold|out of range"):
+    with pytest.raises(PeerViolation, match=r"does not hold|out of range"):
         verify_modulus(other.public, CONTRACT, proof)
     with pytest.raises(ValueError, match="contract hash is 32 bytes"):
         prove_modulus(private, b"short")

@@ -39,7 +39,7 @@ def _install() -> None:
                     time.sleep(0.005)
             yield
 
-    runner.SideConfig.from_json = from_json  # type: ignore[assignment,method-assign]
+    runner.SideConfig.from_json = from_json  # type: ignore[method-assign]
     progress.Progress.phase = phase  # type: ignore[method-assign]
 
 

@@ -71,9 +71,8 @@ def powers(bases: Sequence[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
     exponent_words = -(-exponent_bits // 64)
     secret = np.frombuffer(bytearray(exponent.to_bytes(8 * exponent_words, "little")), np.uint64)
     below = np.frombuffer(modulus.to_bytes(size, "little"), np.uint64)
-    library = _masking._load()
-    scratch = np.zeros(library.mbx_exp_BufferSize(bits), np.uint8)
     power = _power_function(bits)
+    scratch = np.zeros(_masking._load().mbx_exp_BufferSize(bits), np.uint8)
     # Three arrays of eight pointers, one per lane; those of exponent and modulus are the same for every group.
     source_pointers, target_pointers = _pointers(sources), _pointers(targets)
     secret_pointers = np.full(_LANES, secret.ctypes.data, np.uintp)

@@ -35,6 +35,15 @@ DEFAULT_WINDOW: Final = 10
 WINDOWS: Final = range(2, 15)
 
 
+def check_window(window: int) -> None:
+    """Raise :class:`~psi.errors.UsageError` for a window outside 2 to 14."""
+    if window not in WINDOWS:
+        raise UsageError(
+            f"A table window of {window} bits is not possible.",
+            hint=f"Choose {WINDOWS.start} to {WINDOWS.stop - 1}; {DEFAULT_WINDOW} suits most machines.",
+        )
+
+
 class _Half:
     """Powers of h = g^p modulo the square of one prime."""
 
@@ -107,11 +116,7 @@ class Encryptor:
     """
 
     def __init__(self, private: PaillierPrivateKey, window: int = DEFAULT_WINDOW) -> None:
-        if window not in WINDOWS:
-            raise UsageError(
-                f"A table window of {window} bits is not possible.",
-                hint=f"Choose {WINDOWS.start} to {WINDOWS.stop - 1}; {DEFAULT_WINDOW} suits most machines.",
-            )
+        check_window(window)
         p, q = private.primes
         self._public = private.public
         self._halves = _Half(p, window), _Half(q, window)
@@ -127,6 +132,8 @@ class Encryptor:
         limit = 1 << self._public.plaintext_bits
         if any(abs(plaintext) >= limit for plaintext in plaintexts):
             raise ValueError(f"a plaintext has {self._public.plaintext_bits} bits at most")
+        if not plaintexts:
+            return b""
         if len(plaintexts) >= SMALLEST_FOR_TABLES:
             for half in self._halves:
                 half.build()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from federated import wire
-from psi.errors import CODES, UsageError, VeiljoinError
+from psi.errors import UsageError, VeiljoinError
 
 _EXIT_SECONDS: Final = 5.0  # how long close() lets a worker finish by itself
 
@@ -62,7 +62,9 @@ class Pool:
         for status, fields in answers:
             if status == wire.FAILED:
                 message, hint, code = (field.decode() for field in fields)
-                raise VeiljoinError(message, hint=hint, code=code if code in CODES else None)
+                # What a person can mend is a setting; everything else is a fault of program or machine.
+                kind = UsageError if code == UsageError.default_code else VeiljoinError
+                raise kind(message, hint=hint, code=code)
         return [fields[0] for _, fields in answers]
 
     def close(self) -> None:

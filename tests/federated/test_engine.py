@@ -26,7 +26,7 @@ from federated.fixed_base import Encryptor
 from federated.keys import PaillierPrivateKey, PaillierPublicKey
 from federated.stream import KeyStream, StreamKey
 from psi.errors import PeerViolation, UsageError, VeiljoinError
-from tests.federated.keys_for_tests import STREAM_KEY, private_key, stream
+from tests.federated.keys_for_tests import STREAM_KEY, prime, private_key, stream
 
 PRIVATE = private_key()
 PUBLIC = PRIVATE.public
@@ -92,14 +92,25 @@ def test_phe_and_we_agree_at_the_edges_of_the_plaintext(engine: PaillierEngine) 
     assert engine.decrypt(PRIVATE, batch) == EDGES
 
 
-def test_a_key_of_phe_decrypts_here_and_is_not_encrypted_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_phe_decrypts_here() -> None:
     _, theirs = reference.paillier.generate_paillier_keypair(n_length=2048)
     ours = reference.from_phe_private(theirs)
     batch = reference.from_phe_ciphertexts(ours.public, [theirs.public_key.encrypt(n) for n in (3, -4)])
     assert Decryptor(ours).decrypt(batch) == [3, -4]
-    monkeypatch.setattr(fixed_base, "generator", lambda p: None)
-    with pytest.raises(UsageError, match="was not made by Veiljoin"):
-        PaillierEngine(1).prepare(ours)
+
+
+def test_a_key_of_unknown_order_is_not_encrypted_with_here_or_on_workers(engine: PaillierEngine) -> None:
+    foreign = PaillierPrivateKey.of(prime(1024), prime(1024, 1))
+    assert [keys.generator(p) for p in foreign.primes] == [None, None]
+    for call in (
+        lambda: engine.prepare(foreign),
+        lambda: engine.encrypt(foreign, [1], STREAM_KEY, 0),
+        lambda: engine.encrypt(foreign, [1] * 600, STREAM_KEY, 0),
+    ):
+        with pytest.raises(UsageError, match="was not made by Veiljoin") as caught:
+            call()
+        assert caught.value.code.name == "bad_setting"
+        assert "Generate a key here" in caught.value.hint
 
 
 def test_nothing_but_the_reference_needs_phe() -> None:
@@ -155,7 +166,9 @@ def test_windows_tables_slices_and_processes_change_no_byte(
     whole = engine.encrypt(PRIVATE, plain, STREAM_KEY, 7)
     assert len(engine.processes) == 2
     monkeypatch.setattr(fixed_base, "SMALLEST_FOR_TABLES", 1)
-    part = Encryptor(PRIVATE, window).encrypt(plain[40:44], KeyStream(STREAM_KEY), 47)
+    encryptor = Encryptor(PRIVATE, window)
+    part = encryptor.encrypt(plain[40:44], KeyStream(STREAM_KEY), 47)
+    assert encryptor.encrypt([], KeyStream(STREAM_KEY), 47) == b""
     assert part == whole[40 * 512 : 44 * 512]
 
 
@@ -207,7 +220,12 @@ def test_plaintexts_that_do_not_fit_are_refused(engine: PaillierEngine, plaintex
 # -- sums, shifts, re-randomisation
 
 
-def test_sums_of_many_groups_of_uneven_sizes(engine: PaillierEngine) -> None:
+@pytest.mark.parametrize("lanes", [True, False])
+def test_sums_of_many_groups_of_uneven_sizes(
+    engine: PaillierEngine, lanes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not lanes:  # then worker processes take the groups
+        portable(monkeypatch)
     plain = [random.Random(3).getrandbits(100) - (1 << 99) for _ in range(300)]
     batch = engine.encrypt(PRIVATE, plain, STREAM_KEY, 0)
     elements = split(PUBLIC, batch)
@@ -440,7 +458,7 @@ def test_settings_are_checked() -> None:
         PaillierEngine(0)
     for window in (0, 1, 15):
         with pytest.raises(UsageError, match=f"window of {window} bits"):
-            PaillierEngine(1, window).prepare(PRIVATE)
+            PaillierEngine(1, window)
     PaillierEngine(1, 4).prepare(PRIVATE)
 
 

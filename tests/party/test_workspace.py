@@ -104,7 +104,7 @@ def test_a_table_gives_back_what_was_put_in(tmp_path: Path) -> None:
         assert [str(each.dtype) for each in (rows, tiers)] == ["uint64", "uint8"]
         empty, none = table.rows("SELECT row_number, tier FROM {name} WHERE false")
         assert (len(empty), len(none), str(empty.dtype)) == (0, 0, "uint64")
-        other.fill(f"SELECT row_number + 1, tier FROM {table.name}")  # noqa: S608 - our own table
+        other.fill(f"SELECT row_number + 1, tier FROM {table.name}")
         assert other.number("SELECT max(row_number) FROM {name}") == 6
         other.drop()
         with pytest.raises(VeiljoinError):

@@ -6,11 +6,18 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Final
 
 from cli.display import open_display
 from cli.summary import card_lines, summary_lines
-from party.jobfile import load_job
+from party.disclosure import tiered
+from party.jobfile import SIDES, load_job
 from party.rehearsal import Outcome, plan, run
+
+_UNUSED_TIER: Final = {
+    "en": "Note: tier = {column!r} in [{side}] is not used; a list is split by the tiers of the side that sends.",
+    "zh": "注意：[{side}] 中的 tier = {column!r} 未被使用；名单按发送方的层级划分。",
+}
 
 
 def rehearse(arguments: argparse.Namespace) -> int:
@@ -33,6 +40,9 @@ def run_job(
     else:
         for line in card_lines(drafted.card, drafted.contract.hash, language):
             print(line)
+        for side in SIDES:
+            if job.side(side).tier is not None and not tiered(job, side):
+                print(_UNUSED_TIER[language].format(side=side, column=job.side(side).tier))
         print(flush=True)
     with open_display(as_json, language) as display:
         outcome = run(drafted, listen=listen, observe=display.show)

@@ -72,7 +72,7 @@ def powers(bases: Sequence[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
     secret = np.frombuffer(bytearray(exponent.to_bytes(8 * exponent_words, "little")), np.uint64)
     below = np.frombuffer(modulus.to_bytes(size, "little"), np.uint64)
     power = _power_function(bits)
-    scratch = np.zeros(_masking._load().mbx_exp_BufferSize(bits), np.uint8)
+    scratch = np.zeros(_masking.load_library().mbx_exp_BufferSize(bits), np.uint8)
     # Three arrays of eight pointers, one per lane; those of exponent and modulus are the same for every group.
     source_pointers, target_pointers = _pointers(sources), _pointers(targets)
     secret_pointers = np.full(_LANES, secret.ctypes.data, np.uintp)
@@ -186,7 +186,7 @@ def _pointers(rows: _Words) -> npt.NDArray[np.uintp]:
 
 @functools.cache
 def _power_function(bits: int) -> Callable[..., int]:
-    library = _masking._load()
+    library = _masking.load_library()
     library.mbx_exp_BufferSize.argtypes, library.mbx_exp_BufferSize.restype = [ctypes.c_int], ctypes.c_int
     function = library[f"mbx_exp{bits}_mb8"]
     function.argtypes = [
@@ -204,7 +204,7 @@ def _power_function(bits: int) -> Callable[..., int]:
 @functools.cache
 def _product_functions() -> tuple[Callable[..., int], Callable[..., None]]:
     """Return the conversion of eight numbers to radix 2^52, and the Montgomery multiplication of eight pairs."""
-    library = _masking._load()
+    library = _masking.load_library()
     convert, multiply = library.ifma_BNU_to_mb8, library[f"ifma_amm{_DIGIT_BITS}x{_DIGITS}_mb8"]
     # digits, eight pointers, bits of a number
     convert.argtypes, convert.restype = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int], ctypes.c_uint8

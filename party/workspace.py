@@ -143,7 +143,13 @@ class Table:
 
 def _database_error(error: duckdb.Error) -> VeiljoinError:
     """DuckDB's own messages may quote data, so only their kind is told."""
-    if isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException):
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return VeiljoinError(
+            "The job's working database ran out of memory, or of room to spill to.",
+            hint="free memory and disk space, or use fewer --threads, then start the job again",
+            code="no_space",
+        )
+    if isinstance(error, duckdb.IOException):
         return VeiljoinError(
             "The job's working folder is full or cannot be written.",
             hint="free some disk space where the results go, then start the job again",

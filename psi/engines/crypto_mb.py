@@ -58,7 +58,7 @@ def multiply(points: bytes, secret: bytes) -> bytes:
     """Return X25519 (RFC 7748, section 5) of ``secret`` and each 32-byte element; zeros for low order."""
     if not points:
         return b""
-    masks = _multiply(_load(), points, secret)
+    masks = _multiply(load_library(), points, secret)
     _redo_doubtful(points, secret, masks)
     return masks[: len(points) // _SIZE].tobytes()
 
@@ -66,7 +66,7 @@ def multiply(points: bytes, secret: bytes) -> bytes:
 def reason_unusable() -> str | None:
     """Return one sentence that says why this engine cannot run here, or None when it can."""
     try:
-        _load()
+        load_library()
     except _UnusableError as reason:
         return str(reason)
     return None
@@ -120,7 +120,7 @@ def _multiply(library: ctypes.CDLL, points: bytes, secret: bytes) -> npt.NDArray
 
 
 @functools.cache
-def _load() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """Load the library once for the process, or raise :class:`_UnusableError`.
 
     Found through the packages' own lists of files, never by a path or the linker's search, so that only what

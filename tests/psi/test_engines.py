@@ -279,7 +279,7 @@ def test_crypto_mb_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
     def missing(package: str) -> None:
         raise metadata.PackageNotFoundError(package)
 
-    crypto_mb._load.cache_clear()
+    crypto_mb.load_library.cache_clear()
     monkeypatch.setattr(metadata, "files", missing)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(sys, "platform", "linux")

@@ -6,11 +6,14 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from bench.match import MatchFigures, bench_match
 from cli.display import open_display
 from party.spool import disk_error
 from psi.errors import UsageError
+
+SMALLEST_SUM: Final = 1_000
 
 
 def match(arguments: argparse.Namespace) -> int:
@@ -40,6 +43,28 @@ def match(arguments: argparse.Namespace) -> int:
         print(json.dumps(figures.as_data()))
     else:
         _tell(figures)
+    return 0
+
+
+def paillier(arguments: argparse.Namespace) -> int:
+    """Run ``veiljoin bench sum``; returns the exit status."""
+    # Here, so that the benchmark of matching does not load the libraries of the sums.
+    from bench.paillier import bench_paillier
+
+    if arguments.rows < SMALLEST_SUM:
+        raise UsageError(f"--rows {arguments.rows} is out of range.", hint=f"use {SMALLEST_SUM} or more")
+    if arguments.threads is not None and arguments.threads < 1:
+        raise UsageError(f"--threads {arguments.threads} is out of range.", hint="use 1 or more")
+    figures = bench_paillier(arguments.rows, bits=arguments.bits, threads=arguments.threads)
+    if arguments.json:
+        print(json.dumps(figures.as_data()))
+        return 0
+    print(f"Paillier, {figures.bits} bits, {figures.threads} processes, {figures.rows:,} numbers")
+    print(f"{'':<12}{'per second':>12}{'phe':>12}{'ratio':>8}{'bar':>6}")
+    for name, row in figures.as_data()["operations"].items():
+        print(
+            f"{name:<12}{row['per_second']:>12,}{row['phe_per_second']:>12,}{row['ratio']:>8.2f}{row['bar']:>6}"
+        )
     return 0
 
 

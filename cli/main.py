@@ -91,6 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     match.add_argument("--out", type=Path, metavar="FOLDER", help="keep data and results here")
     _shared(match)
     match.set_defaults(run=_bench_match)
+    total = benches.add_parser(
+        "sum", help="Paillier encryption, addition and decryption beside the library phe"
+    )
+    total.add_argument("--rows", type=int, default=100_000, help="numbers to encrypt (default 100000)")
+    total.add_argument("--bits", type=int, choices=(2048, 3072), default=2048, help="size of the modulus")
+    total.add_argument("--threads", type=int, help="processes (default: all processors)")
+    total.add_argument("--json", action="store_true", help="print JSON")
+    total.set_defaults(run=_bench_sum)
     return parser
 
 
@@ -123,6 +131,12 @@ def _bench_match(arguments: argparse.Namespace) -> int:
     from cli.bench import match
 
     return match(arguments)
+
+
+def _bench_sum(arguments: argparse.Namespace) -> int:
+    from cli.bench import paillier
+
+    return paillier(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,7 +29,7 @@ async def dial(address: str, tls: TlsMaterial, *, patience: float, bank: str = "
     """Connect to the bank at ``address`` (host:port) and yield the link of one job.
 
     Waits up to ``patience`` seconds for the bank to appear. Raises ``LinkLost`` (code ``peer_absent``) if it does not
-    or if TLS fails, which gRPC does not tell apart, ``PeerViolation`` (code ``peer_identity``) if the bank refuses us.
+    or if TLS fails, which gRPC does not tell apart; ``PeerViolation`` (code ``peer_identity``) if it refuses us.
     """
     credentials = grpc.ssl_channel_credentials(tls.authority, tls.key.reveal(), tls.certificate)
     # The bank's certificate carries one fixed name, whatever address leads to it; the authority is its pin.

@@ -1,24 +1,13 @@
-"""Worker processes for the engine. They hold keys in memory only, and end when this process does.
-
-A child started with ``python -m`` ends by itself when the parent goes, even by SIGKILL, and it does not import
-the caller's main module again.
-"""
+"""Worker processes for the engine. They hold keys in memory only, and end when this process does."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO, Final, cast
 
 from federated import wire
+from psi.engines.process import WorkerProcess
 from psi.errors import UsageError, VeiljoinError
-
-_EXIT_SECONDS: Final = 5.0  # how long close() lets a worker finish by itself
 
 
 class Pool:
@@ -26,7 +15,7 @@ class Pool:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._lock = threading.Lock()
 
     @property
@@ -43,7 +32,7 @@ class Pool:
         with self._lock:
             try:
                 while len(self._workers) < len(requests):
-                    self._workers.append(_Worker())
+                    self._workers.append(WorkerProcess("federated.worker"))
                 workers = self._workers[: len(requests)]
                 for worker, fields in zip(workers, requests, strict=True):
                     wire.write(worker.requests, operation, fields)
@@ -78,40 +67,3 @@ class Pool:
             worker.close_streams()
         for worker in workers:
             worker.wait()
-
-
-class _Worker:
-    """One worker process and the two ends of its pipes."""
-
-    def __init__(self) -> None:
-        # The same interpreter and import path as here, as far as this process's path names folders.
-        root = str(Path(__file__).resolve().parents[1])
-        path = os.pathsep.join(dict.fromkeys([root, *(entry for entry in sys.path if entry)]))
-        self._process = subprocess.Popen(
-            # This interpreter and our own module, no shell. -P: the working folder is not searched for modules.
-            [sys.executable, "-P", "-m", "federated.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        self.requests = cast(BinaryIO, self._process.stdin)
-        self.answers = cast(BinaryIO, self._process.stdout)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def close_streams(self) -> None:
-        """Close both pipes, at which the worker ends by itself."""
-        self.answers.close()
-        # A request half written to a worker that is gone can no longer be flushed, and need not be.
-        with contextlib.suppress(OSError):
-            self.requests.close()
-
-    def wait(self) -> None:
-        """Wait for the process to end; kill it if it does not."""
-        try:
-            self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()

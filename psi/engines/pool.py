@@ -2,24 +2,18 @@
 
 Processes rather than threads for every kernel. Two of the kernels hold the GIL; the third gives it up for 54 us
 at a time and must win it back after each, which next to one busy Python thread costs it 98 % of its speed.
-A worker is a fresh interpreter (:mod:`psi.engines.worker`), never a fork: gRPC's threads live in the parent and
-do not survive one. It talks over its standard streams, so that it ends by itself when the parent goes, even by
-SIGKILL, and it does not import the caller's main module again.
+The worker's side is :mod:`psi.engines.worker`, the process itself :mod:`psi.engines.process`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 from psi.engines import wire
+from psi.engines.process import WorkerProcess
 from psi.errors import UsageError
 from psi.hash_to_curve import hash_to_group
 from psi.points import check_masked
@@ -27,7 +21,6 @@ from psi.secret import Scalar
 from psi.suites import Suite
 
 _SIZE: Final = 32
-_EXIT_SECONDS: Final = 5.0  # how long close() lets a worker finish by itself
 
 # points (n x 32 bytes) and scalar (32 bytes) to n x 32 bytes, all-zero where there is no valid product
 Kernel = Callable[[bytes, bytes], bytes]
@@ -56,7 +49,7 @@ class PooledEngine:
         self._suite = suite
         self._kernel = kernel
         self._smallest = smallest
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._lock = threading.Lock()
 
     def mask(self, points: bytes, scalar: Scalar) -> bytes:
@@ -100,7 +93,7 @@ class PooledEngine:
         with self._lock:
             try:
                 while len(self._workers) < len(requests):
-                    self._workers.append(_Worker(self._suite.id, self.name))
+                    self._workers.append(WorkerProcess("psi.engines.worker", self._suite.id, self.name))
                 workers = self._workers[: len(requests)]
                 for worker, request in zip(workers, requests, strict=True):
                     wire.write_request(worker.requests, request)
@@ -134,40 +127,3 @@ def _secret(scalar: Scalar) -> bytes:
     if len(secret) != _SIZE:
         raise ValueError(f"a scalar is {_SIZE} bytes, not {len(secret)}")
     return secret
-
-
-class _Worker:
-    """One worker process and the two ends of its pipes."""
-
-    def __init__(self, suite: str, engine: str) -> None:
-        # The same interpreter and import path as here, as far as this process's path names folders.
-        root = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join(dict.fromkeys([root, *(entry for entry in sys.path if entry)]))
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module, no shell
-            # -P: the working folder is not searched for modules.
-            [sys.executable, "-P", "-m", "psi.engines.worker", suite, engine],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        self.requests = cast(BinaryIO, self._process.stdin)
-        self.answers = cast(BinaryIO, self._process.stdout)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def close_streams(self) -> None:
-        """Close both pipes, at which the worker ends by itself."""
-        self.answers.close()
-        # A request half written to a worker that is gone can no longer be flushed, and need not be.
-        with contextlib.suppress(OSError):
-            self.requests.close()
-
-    def wait(self) -> None:
-        """Wait for the process to end; kill it if it does not."""
-        try:
-            self._process.wait(_EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from fractions import Fraction
 
+import opendp.prelude as dp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,7 +68,6 @@ def test_the_test_sees_a_scale_that_is_a_tenth_off() -> None:
 
 @pytest.mark.parametrize("scale", [Fraction(1), Fraction(5, 2)], ids=str)
 def test_draws_are_those_of_opendp(scale: Fraction) -> None:
-    dp = pytest.importorskip("opendp.prelude")
     dp.enable_features("contrib")
     laplace = dp.m.make_laplace(dp.atom_domain(T=int), dp.absolute_distance(T=int), scale=float(scale))
     theirs, ours = Counter(laplace(0) for _ in range(DRAWS)), Counter(draws(scale))

@@ -29,7 +29,7 @@ NOT_SOURCE = re.compile(
 # In pieces, so that this file does not name what it forbids.
 HOSTS = ["pypi" + ".org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.debian" + ".org"]
 FORBIDDEN = re.compile(
-    "|".join([r"(?<![\w.~}-])/(work|root|tmp)" + r"/", *map(re.escape, HOSTS)]),
+    "|".join([r"(?<![\w.~-])/(work|root|tmp)" + r"/", *map(re.escape, HOSTS)]),
 )
 
 
@@ -112,7 +112,6 @@ def test_no_module_is_too_long() -> None:
         ('"/' + 'tmp/x"', True),
         ("https://pypi" + ".org/simple", True),
         ("bench/" + "work/rows", False),
-        ("{side}/" + "work/out", False),
         ("$(TMPDIR)/" + "x", False),
     ],
 )

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from party.contract import Contract
 from party.identity import sign_contract, verify_contract
@@ -14,10 +14,9 @@ from party.progress import Progress
 from party.spool import Spool
 from party.transport import Link
 from psi.errors import PEER_WORDS, LinkLost, PeerViolation, VeiljoinError
-from psi.messages import Announce, Chunk, Message
-from psi.participant import Participant
+from psi.messages import Chunk
+from psi.role import ProtocolRole
 from psi.secret import SigningSeed
-from psi.streams import element_size
 from psi.suites import PROTOCOL_VERSION
 from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
 
@@ -62,13 +61,13 @@ async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed
     verify_contract(contract.identity(other), contract.hash, signed.signature, other)
 
 
-async def converse(link: Link, role: Participant, spool: Spool, progress: Progress) -> None:
+async def converse(link: Link, role: ProtocolRole[Any], spool: Spool, progress: Progress) -> None:
     """Carry the messages of ``role`` until both sides have finished.
 
     Two tasks: one receives and computes, one sends. Computing runs in threads, so that keepalive and the other
     direction go on. Raises the role's or the link's error; the caller tells the partner.
     """
-    outbox: asyncio.Queue[Iterator[Message] | None] = asyncio.Queue(_OUTBOX)
+    outbox: asyncio.Queue[Iterator[WireMessage] | None] = asyncio.Queue(_OUTBOX)
     loop = asyncio.get_running_loop()
     with (
         ThreadPoolExecutor(1, "veiljoin-receive") as receiving,
@@ -90,19 +89,19 @@ async def converse(link: Link, role: Participant, spool: Spool, progress: Progre
                 message = await next_message()
                 if isinstance(message, Hello | SignedContract | Abort):
                     raise PeerViolation(f"The {link.partner} sent its greeting a second time.")
-                copies = role.copies
+                copies, unannounced = role.copies, not role.announced_by_peer
                 first, answers = await loop.run_in_executor(receiving, take, message)
                 if first is not None:
                     # Only what is to be sent takes a place: while our own set is on its way out, we must go on
                     # reading, or both sides would wait for each other.
                     await outbox.put(itertools.chain((first,), answers))
-                if isinstance(message, Announce):
-                    progress.expect(role.inbound_elements)
-                elif isinstance(message, Chunk) and role.copies == copies:
-                    progress.advance(len(message.data) // element_size(role.terms, message.stream))
+                if unannounced:
+                    progress.expect(role.expected_work)
+                elif role.copies == copies:
+                    progress.advance(role.work_of(message, sent=False))
             await outbox.put(None)
 
-        def take(message: Message) -> tuple[Message | None, Iterator[Message]]:
+        def take(message: WireMessage) -> tuple[WireMessage | None, Iterator[WireMessage]]:
             """Let the role judge ``message``, keep it if it counts, and compute the first answer."""
             copies = role.copies
             answers = role.receive(message)
@@ -115,6 +114,8 @@ async def converse(link: Link, role: Participant, spool: Spool, progress: Progre
             while (messages := await outbox.get()) is not None:
                 while (message := await loop.run_in_executor(sending, next, messages, None)) is not None:
                     await link.send(message)
+                    if role.announced_by_peer:
+                        progress.advance(role.work_of(message, sent=True))
 
         await _both(asyncio.create_task(listen()), asyncio.create_task(speak()))
 

@@ -8,7 +8,7 @@ state that is implied by a missing value. The diagrams in SPEC.md are printed fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import Final
 
 from psi.errors import PeerViolation
@@ -34,17 +34,17 @@ COMMIT: Final[Event] = "token commitment"
 FINISH: Final[Event] = "finish"
 
 
-def chunk_of(stream: Stream) -> Event:
+def chunk_of(stream: IntEnum) -> Event:
     """Name the arrival of a chunk of ``stream``."""
     return f"{_spoken(stream)} chunk"
 
 
-def end_of(stream: Stream) -> Event:
+def end_of(stream: IntEnum) -> Event:
     """Name the arrival of the end of ``stream``."""
     return f"{_spoken(stream)} end"
 
 
-def _spoken(stream: Stream) -> str:
+def _spoken(stream: IntEnum) -> str:
     return stream.name.lower().replace("_", " ")
 
 
@@ -63,10 +63,12 @@ def event_of(message: Message) -> Event:
             return FINISH
 
 
-Table = Mapping[tuple[State, Event], State]
+# Other protocols bring states of their own; the first and the last two are those of `State`.
+Table = Mapping[tuple[Enum, Event], Enum]
 
 
-def _reading(state: State, stream: Stream, then: State) -> dict[tuple[State, Event], State]:
+def reading(state: Enum, stream: IntEnum, then: Enum) -> dict[tuple[Enum, Event], Enum]:
+    """Return the rows for a stream that is read in ``state`` and leads to ``then``."""
     return {(state, chunk_of(stream)): state, (state, end_of(stream)): then}
 
 
@@ -74,22 +76,22 @@ def _reading(state: State, stream: Stream, then: State) -> dict[tuple[State, Eve
 # receiver and for both: in the latter it speaks in between, which changes nothing in what it may hear.
 RECEIVER: Final[Table] = {
     (State.ANNOUNCEMENT, ANNOUNCE): State.POINTS,
-    **_reading(State.POINTS, Stream.SENDER_POINTS, State.TOKENS),
-    **_reading(State.TOKENS, Stream.RECEIVER_TOKENS, State.FINISH),
+    **reading(State.POINTS, Stream.SENDER_POINTS, State.TOKENS),
+    **reading(State.TOKENS, Stream.RECEIVER_TOKENS, State.FINISH),
     (State.FINISH, FINISH): State.DONE,
 }
 
 SENDER: Final[Table] = {
     (State.ANNOUNCEMENT, ANNOUNCE): State.POINTS,
-    **_reading(State.POINTS, Stream.RECEIVER_POINTS, State.FINISH),
+    **reading(State.POINTS, Stream.RECEIVER_POINTS, State.FINISH),
     (State.FINISH, FINISH): State.DONE,
 }
 
 SENDER_OF_BOTH: Final[Table] = {
     (State.ANNOUNCEMENT, ANNOUNCE): State.POINTS,
-    **_reading(State.POINTS, Stream.RECEIVER_POINTS, State.COMMITMENT),
+    **reading(State.POINTS, Stream.RECEIVER_POINTS, State.COMMITMENT),
     (State.COMMITMENT, COMMIT): State.TOKENS,
-    **_reading(State.TOKENS, Stream.SENDER_TOKENS, State.FINISH),
+    **reading(State.TOKENS, Stream.SENDER_TOKENS, State.FINISH),
     (State.FINISH, FINISH): State.DONE,
 }
 
@@ -108,9 +110,9 @@ class Machine:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self.state = State.ANNOUNCEMENT
+        self.state: Enum = State.ANNOUNCEMENT
 
-    def check(self, event: Event) -> State:
+    def check(self, event: Event) -> Enum:
         """Return the state that ``event`` leads to, without going there. Raises ``PeerViolation``."""
         following = self._table.get((self.state, event))
         if following is None:

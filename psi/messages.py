@@ -106,10 +106,13 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Elements of one stream, in order (SPEC 4.2). ``data`` is redacted: points are nobody's reading."""
+    """Elements of one stream, in order (SPEC 4.2). ``data`` is redacted: points are nobody's reading.
+
+    ``stream`` is a member of the protocol's own enumeration; no two protocols share a number.
+    """
 
     session: bytes
-    stream: Stream
+    stream: IntEnum
     sequence: int
     data: bytes
 
@@ -127,7 +130,7 @@ class StreamEnd:
     """The declared end of a stream (SPEC 4.3): without it a killed sender looks like a finished one."""
 
     session: bytes
-    stream: Stream
+    stream: IntEnum
     count: int
     digest: bytes
 

@@ -54,7 +54,7 @@ class Receiver(Participant):
 
     def _last_messages(self) -> Iterator[Message]:
         if self._for_sender is not None:
-            yield from outgoing(self.terms, self.session, Stream.SENDER_TOKENS, self._for_sender.ordered())
+            yield from outgoing(self.session, self._shape(Stream.SENDER_TOKENS), self._for_sender.ordered())
         yield from self._finish_message()
 
     def _on_commitment(self, message: TokenCommitment) -> Iterable[Message]:

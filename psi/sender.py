@@ -71,7 +71,7 @@ class Sender(Participant):
         if self._waits:
             sizes = [tier.size for tier in self.peer.tiers]
             shuffled = self._for_receiver.shuffled(sizes, self._shuffle_ranks)
-            return outgoing(self.terms, self.session, Stream.RECEIVER_TOKENS, shuffled)
+            return outgoing(self.session, self._shape(Stream.RECEIVER_TOKENS), shuffled)
         returned = self._digest_of_returned()
         count, digest = returned.count, returned.digest()
         self.session.ended(Stream.RECEIVER_TOKENS, count, digest)
@@ -85,7 +85,7 @@ class Sender(Participant):
     def _on_commitment(self, message: TokenCommitment) -> Iterable[Message]:
         self._promised = message.digest
         tokens = self._for_receiver.ordered()
-        return outgoing(self.terms, self.session, Stream.RECEIVER_TOKENS, tokens)
+        return outgoing(self.session, self._shape(Stream.RECEIVER_TOKENS), tokens)
 
     def _digest_of_opened(self) -> TokenDigest:
         self._opened = self._opened or TokenDigest(self.session)

@@ -5,49 +5,84 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import IntEnum
 
 from psi.errors import PeerViolation
 from psi.messages import SESSION, Announce, Chunk, Stream, StreamEnd
-from psi.terms import Role, Terms
+from psi.terms import Terms
 
-_SESSION = b"veiljoin/v1/psi/session\x00"
-_STREAM = b"veiljoin/v1/psi/stream\x00"
-_TRANSCRIPT = b"veiljoin/v1/psi/transcript\x00"
+# The protocol's part of every label that is hashed, so that nothing of one protocol fits another.
+MATCH = "psi"
 _COMMIT_TOKENS = b"veiljoin/v1/psi/commit-tokens\x00"
 
 
 class Session:
-    """Both announcements, bound into one identifier, and the digests of the streams that ended."""
+    """Both announcements, bound into one identifier, and the digests of what was said since.
 
-    __slots__ = ("_ended", "digest")
+    ``protocol`` is the protocol's name in the labels, ``first`` and ``second`` are the encoded announcements in
+    the order that the protocol's specification gives.
+    """
 
-    def __init__(self, receiver: Announce, sender: Announce) -> None:
+    __slots__ = ("_ended", "_prefix", "digest")
+
+    def __init__(self, protocol: str, first: bytes, second: bytes) -> None:
+        self._prefix = f"veiljoin/v1/{protocol}/".encode()
         # SPEC 4.1: contract, sizes and commitments of both sides enter every later message.
-        self.digest = hashlib.sha256(_SESSION + receiver.encode() + sender.encode()).digest()
-        self._ended: dict[Stream, tuple[int, bytes]] = {}
+        self.digest = hashlib.sha256(self._prefix + b"session\x00" + first + second).digest()
+        self._ended: dict[int, tuple[int, bytes]] = {}
 
     @property
     def id(self) -> bytes:
         """The first 16 bytes of the digest, carried by every message of the session."""
         return self.digest[:SESSION]
 
-    def ended(self, stream: Stream, count: int, digest: bytes) -> None:
-        """Record the end of ``stream``."""
+    def ended(self, stream: int, count: int, digest: bytes) -> None:
+        """Record the end of stream number ``stream``, or a single message under a number of its own."""
         self._ended[stream] = (count, digest)
 
-    def complete(self, both: bool) -> bool:
-        """Whether every stream of the session has ended; ``both`` adds the tokens of the sender's points."""
-        expected = {Stream.RECEIVER_POINTS, Stream.SENDER_POINTS, Stream.RECEIVER_TOKENS}
-        return self._ended.keys() == (expected | {Stream.SENDER_TOKENS} if both else expected)
+    def complete(self, expected: AbstractSet[int]) -> bool:
+        """Whether exactly the ``expected`` streams have ended."""
+        return self._ended.keys() == expected
 
-    def transcript(self, told_by: Role) -> bytes:
-        """Return the digest of everything that was said, as ``told_by`` sends it (SPEC 4.5)."""
+    def stream_digest(self, stream: int) -> hashlib._Hash:
+        """Return the hash that all elements of ``stream`` go into (SPEC 4.3)."""
+        return hashlib.sha256(self._prefix + b"stream\x00" + self.digest + bytes([stream]))
+
+    def transcript(self, told_by: int) -> bytes:
+        """Return the digest of everything that was said, as the role ``told_by`` sends it (SPEC 4.5)."""
         # The role enters, so that nobody can pass by sending ours back.
-        parts = [_TRANSCRIPT, bytes([told_by]), self.digest]
+        parts = [self._prefix + b"transcript\x00", bytes([told_by]), self.digest]
         for stream in sorted(self._ended):
             count, digest = self._ended[stream]
             parts.append(struct.pack(">BQ", stream, count) + digest)
         return hashlib.sha256(b"".join(parts)).digest()
+
+
+def match_session(receiver: Announce, sender: Announce) -> Session:
+    """Return the session of a private match (SPEC 4.1)."""
+    return Session(MATCH, receiver.encode(), sender.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a stream looks like: how many elements of how many bytes, and how many of them go into a chunk."""
+
+    stream: IntEnum
+    elements: int
+    element_bytes: int
+    chunk_elements: int
+
+    def chunk_bytes(self, sequence: int) -> int:
+        """Bytes of chunk ``sequence``; 0 past the end."""
+        left = self.elements - sequence * self.chunk_elements
+        return max(0, min(self.chunk_elements, left)) * self.element_bytes
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.elements // self.chunk_elements)
 
 
 class StreamDigest:
@@ -55,8 +90,8 @@ class StreamDigest:
 
     __slots__ = ("_element", "_hash", "bytes")
 
-    def __init__(self, session: Session, stream: Stream, element: int) -> None:
-        self._hash = hashlib.sha256(_STREAM + session.digest + bytes([stream]))
+    def __init__(self, session: Session, stream: int, element: int) -> None:
+        self._hash = session.stream_digest(stream)
         self._element = element
         self.bytes = 0
 
@@ -75,8 +110,8 @@ class StreamDigest:
         return self._hash.digest()
 
 
-def element_size(terms: Terms, stream: Stream) -> int:
-    """Return the bytes of one element of ``stream``."""
+def element_size(terms: Terms, stream: IntEnum) -> int:
+    """Return the bytes of one element of ``stream`` of a private match."""
     points = stream in (Stream.RECEIVER_POINTS, Stream.SENDER_POINTS)
     return terms.suite.element_size if points else terms.suite.token_size
 
@@ -86,28 +121,29 @@ def elements_in(stream: Stream, receiver: int, sender: int) -> int:
     return receiver if stream in (Stream.RECEIVER_POINTS, Stream.RECEIVER_TOKENS) else sender
 
 
-def outgoing(
-    terms: Terms, session: Session, stream: Stream, chunks: Iterable[bytes]
-) -> Iterator[Chunk | StreamEnd]:
-    """Yield ``chunks`` as numbered messages of ``stream`` and the end message behind them."""
-    running = StreamDigest(session, stream, element_size(terms, stream))
+def match_shape(terms: Terms, stream: Stream, receiver: int, sender: int) -> Shape:
+    """Return the shape of ``stream`` of a private match, given the sizes of both sets."""
+    elements = elements_in(stream, receiver, sender)
+    return Shape(stream, elements, element_size(terms, stream), terms.chunk_elements)
+
+
+def outgoing(session: Session, shape: Shape, chunks: Iterable[bytes]) -> Iterator[Chunk | StreamEnd]:
+    """Yield ``chunks`` as numbered messages of a stream and the end message behind them."""
+    running = StreamDigest(session, shape.stream, shape.element_bytes)
     for sequence, data in enumerate(chunks):
         running.update(data)
-        yield Chunk(session.id, stream, sequence, data)
-    session.ended(stream, running.count, running.digest())
-    yield StreamEnd(session.id, stream, running.count, running.digest())
+        yield Chunk(session.id, shape.stream, sequence, data)
+    session.ended(shape.stream, running.count, running.digest())
+    yield StreamEnd(session.id, shape.stream, running.count, running.digest())
 
 
 class Incoming:
     """Checks one stream as it arrives: order, exact chunk lengths, count and digest."""
 
-    def __init__(self, terms: Terms, session: Session, stream: Stream, elements: int) -> None:
-        self._terms = terms
+    def __init__(self, session: Session, shape: Shape) -> None:
         self._session = session
-        self._stream = stream
-        self._elements = elements
-        self._element = element_size(terms, stream)
-        self._running = StreamDigest(session, stream, self._element)
+        self._shape = shape
+        self._running = StreamDigest(session, shape.stream, shape.element_bytes)
         self._next = 0
 
     @property
@@ -117,13 +153,13 @@ class Incoming:
 
     def take(self, chunk: Chunk) -> bytes:
         """Return the data of the next chunk. Raises ``PeerViolation`` if it is not exactly that."""
-        name = self._stream.name.lower()
+        name, elements = self._shape.stream.name.lower(), self._shape.elements
         if chunk.sequence != self._next:
             # SPEC 4.2: a gap, or a second, different chunk under a number that was used.
             raise PeerViolation(f"The partner sent chunk {chunk.sequence} of {name} instead of {self._next}.")
-        expected = self._terms.chunk_length(self._elements, chunk.sequence) * self._element
+        expected = self._shape.chunk_bytes(chunk.sequence)
         if expected == 0:
-            raise PeerViolation(f"The partner sent more of {name} than the {self._elements} it announced.")
+            raise PeerViolation(f"The partner sent more of {name} than the {elements} it announced.")
         if len(chunk.data) != expected:
             raise PeerViolation(
                 f"Chunk {chunk.sequence} of {name} has {len(chunk.data)} bytes, not the {expected} agreed."
@@ -134,16 +170,16 @@ class Incoming:
 
     def finish(self, end: StreamEnd) -> None:
         """Accept the end of the stream. Raises ``PeerViolation`` on a wrong count or digest."""
-        name = self._stream.name.lower()
-        if not end.count == self._running.count == self._elements:
+        name, elements = self._shape.stream.name.lower(), self._shape.elements
+        if not end.count == self._running.count == elements:
             # SPEC 4.3: returned count must equal sent count, and nobody sends less than announced.
             raise PeerViolation(
                 f"The partner ended {name} with {end.count} elements after sending {self._running.count} "
-                f"of {self._elements}."
+                f"of {elements}."
             )
         if end.digest != self._running.digest():
             raise PeerViolation(f"The partner's digest of {name} does not fit what arrived.")
-        self._session.ended(self._stream, end.count, end.digest)
+        self._session.ended(self._shape.stream, end.count, end.digest)
 
 
 class TokenDigest:

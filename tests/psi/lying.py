@@ -15,7 +15,7 @@ from psi.errors import PeerViolation
 from psi.machine import State
 from psi.messages import Announce, Chunk, Message, Stream, StreamEnd
 from psi.participant import Participant
-from psi.streams import Session, StreamDigest, element_size
+from psi.streams import Session, StreamDigest, match_session, element_size
 from psi.terms import Role, Terms
 from tests.psi.pair import Conversation, cut, party, people
 
@@ -51,7 +51,7 @@ class Rewrite:
     def _retold(self) -> Iterator[Message]:
         size = element_size(self.terms, self.stream)
         elements = self.change(list(cut(b"".join(self._held), size)))
-        session = Session(self._announced[Role.RECEIVER], self._announced[Role.SENDER])
+        session = match_session(self._announced[Role.RECEIVER], self._announced[Role.SENDER])
         yield from retell(self.terms, session, self.stream, elements, self.count)
 
 

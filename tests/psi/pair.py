@@ -13,7 +13,7 @@ from typing import Any
 from psi.engines import Engine, open_engine
 from psi.memory import MemoryKeep, MemorySet
 from psi.messages import Chunk, Message, Stream
-from psi.participant import Messages, Participant
+from psi.participant import Participant
 from psi.ports import Keep, OwnSet
 from psi.receiver import Receiver
 from psi.results import AudienceResult
@@ -121,7 +121,7 @@ class Conversation:
 
     def run(self) -> Conversation:
         """Deliver everything; whatever a role raises comes through."""
-        outboxes: dict[Role, deque[Messages]] = {
+        outboxes: dict[Role, deque[Iterator[Message]]] = {
             role: deque([self.part(role).start()]) for role in (Role.RECEIVER, Role.SENDER)
         }
         while waiting := [role for role in outboxes if outboxes[role]]:
@@ -135,7 +135,7 @@ class Conversation:
                 outboxes[speaker.other].append(self._deliver(speaker.other, arriving))
         return self
 
-    def _deliver(self, to: Role, message: Message) -> Messages:
+    def _deliver(self, to: Role, message: Message) -> Iterator[Message]:
         self.said.append((to.other, message))
         try:
             return self.part(to).receive(message)

@@ -21,7 +21,7 @@ from psi.messages import (
     Tier,
     TokenCommitment,
 )
-from psi.participant import MAX_COPIES
+from psi.role import MAX_COPIES
 from psi.points import LOW_ORDER_X
 from psi.receiver import Receiver
 from psi.results import AudienceResult, OverlapResult

@@ -24,7 +24,7 @@ from psi.messages import (
     TokenCommitment,
     fingerprint,
 )
-from psi.streams import Session
+from psi.streams import match_session
 from psi.terms import MAX_LABEL_BYTES, MAX_SET, MAX_TIERS, Role
 
 SESSION, DIGEST = bytes(range(16)), bytes(range(32))
@@ -193,16 +193,16 @@ def test_every_field_of_both_announcements_enters_the_session(changes: dict[str,
     receiver, sender = announce(), announce(role=Role.SENDER)
     changed = (announce(**changes), announce(role=Role.SENDER, **changes))
     digests = {
-        Session(receiver, sender).digest,
-        Session(changed[0], sender).digest,
-        Session(receiver, changed[1]).digest,
-        Session(sender, receiver).digest,
+        match_session(receiver, sender).digest,
+        match_session(changed[0], sender).digest,
+        match_session(receiver, changed[1]).digest,
+        match_session(sender, receiver).digest,
     }
     assert len(digests) == 4
 
 
 def test_every_stream_and_the_speaker_enter_the_transcript() -> None:
-    session = Session(announce(), announce(role=Role.SENDER))
+    session = match_session(announce(), announce(role=Role.SENDER))
     transcripts = [session.transcript(role) for role in Role]
     for stream in Stream:
         session.ended(stream, 7, DIGEST)

@@ -229,7 +229,7 @@ def test_what_is_said_does_not_depend_on_where_tokens_are_kept(where: str, kind:
 def test_elements_are_counted_as_they_will_arrive() -> None:
     for both, inbound in ((False, (50, 20)), (True, (50, 50))):
         done = match(terms_for(both=both), [("", people(*range(20)))], [("", people(*range(30)))])
-        told = done.receiver.part.inbound_elements, done.sender.part.inbound_elements
+        told = done.receiver.part.expected_work, done.sender.part.expected_work
         assert told == inbound
         sizes = dict.fromkeys((Stream.RECEIVER_POINTS, Stream.SENDER_POINTS), 32)
         for role, expected in zip((Role.SENDER, Role.RECEIVER), inbound, strict=True):

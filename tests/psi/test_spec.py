@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from party import disclosure, session, transport
 from party.prepare import InputRoot
-from psi import machine, messages, participant, seed, terms
+from psi import machine, messages, seed, terms
+from psi import role as driving
 from psi.engines import open_engine
 from psi.errors import CODES, PEER_WORDS, PeerViolation
 from psi.memory import MemoryKeep, MemorySet
@@ -422,7 +423,7 @@ def test_the_table_of_limits() -> None:
         "CHUNK_ELEMENTS": terms.CHUNK_ELEMENTS,
         "MAX_TIERS": terms.MAX_TIERS,
         "MAX_LABEL_BYTES": terms.MAX_LABEL_BYTES,
-        "MAX_COPIES": participant.MAX_COPIES,
+        "MAX_COPIES": driving.MAX_COPIES,
         "MAX_SET": terms.MAX_SET,
         "MAX_CHUNK_BYTES": messages.MAX_CHUNK_BYTES,
         "MAX_CONTRACT_BYTES": MAX_CONTRACT_BYTES,

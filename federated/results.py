@@ -34,7 +34,8 @@ class CellResult:
 class ScopeTotal:
     """A total: over all cells of its scope when ``complete``, else over the released ones only.
 
-    ``figures`` is ``None`` where no cell was released. ``persons`` and ``cost`` are over the same cells as ``figures``.
+    ``figures`` is ``None`` where nothing was released, and lacks what policy hides in a total. ``persons`` and
+    ``cost`` are over the same cells as ``figures``, ``sums`` is the number of noised sums in it.
     """
 
     scope: str
@@ -42,19 +43,21 @@ class ScopeTotal:
     figures: Mapping[str, int] | None = field(repr=False)
     complete: bool = True
     cost: int | None = None
+    sums: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class SumResult:
     """The table of one reader, or what a side that doesn't read knows of its own cells (``figures`` all ``None``).
 
-    ``noise`` maps each figure to the variance of the noise within one cell's figure; a total over n cells has n
-    times as much. ``hits`` is the group holder's own count of matched persons per cell, which it sees anyway.
-    ``withheld`` counts cells by rule.
+    ``noise`` maps each figure to the variance of the noise within one cell's figure; a total has ``sums`` times as
+    much. ``withheld`` counts cells by rule. ``moved`` has (days, persons): how far the window of how many persons
+    moved, because units were merged.
     """
 
     cells: tuple[CellResult, ...]
     totals: tuple[ScopeTotal, ...]
     withheld: Mapping[str, int]
     noise: Mapping[str, float]
+    moved: tuple[tuple[int, int], ...] = ()
     readable: bool = True

@@ -143,11 +143,19 @@ class Layout:
                 )
         return self._place(counts, values)
 
+    def pack_values(self, values: Sequence[int]) -> int:
+        """Return values packed alone, modulo 2^value_bits: what :meth:`unpack_values` reads once it is signed."""
+        offsets = list(self.offsets())[len(self.counts) :]
+        below = self.guard + self.count_bits
+        region = sum(figure << offset - below for figure, offset in zip(values, offsets, strict=True))
+        return region & (1 << self.value_bits) - 1
+
     def _place(self, counts: Sequence[int], values: Sequence[int]) -> int:
-        offsets = self._offsets()
+        offsets = self.offsets()
         return sum(figure << offset for figure, offset in zip((*counts, *values), offsets, strict=True))
 
-    def _offsets(self) -> Iterator[int]:
+    def offsets(self) -> Iterator[int]:
+        """Yield the lowest bit of each field within a block, counts first."""
         offset = self.guard
         for field in (*self.counts, *self.values):
             yield offset

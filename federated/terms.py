@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from fractions import Fraction
@@ -66,11 +67,12 @@ class SumTerms:
     """Parameters of one grouped sum, equal on both sides because both derive them from one contract.
 
     ``contract`` is the contract's hash; ``readers`` are the roles that read the table; ``stages`` the value
-    holder's stages in order (funnel); ``values`` its value columns; ``tagged`` says that it announces tags, one
-    0/1 slot for each of their values (profile); ``scopes`` is the number of totals (arms of a lift, else 1).
-    ``max_rows`` is the most outcome rows that count for one person. ``epsilon`` is the privacy loss of what each
-    reader learns of one person over all figures; ``None`` adds no noise. ``dominance`` is the least value of
-    (sum)^2 / (sum of squares) of a released value.
+    holder's stages in order (funnel); ``values`` its value columns; ``tag_columns`` its tag columns, whose values
+    it announces and which have one 0/1 slot each (profile). ``label_parts`` is the number of group columns and
+    ``arm_part`` the place of the arm among them, whose values have totals of their own (lift). ``max_rows`` is the
+    most outcome rows that count for one person. ``epsilon`` is the privacy loss of what each reader learns of one
+    person over all figures; ``None`` adds no noise. ``dominance`` is the least value of (sum)^2 / (sum of squares)
+    of a released value.
     """
 
     contract: bytes
@@ -88,6 +90,8 @@ class SumTerms:
     min_converters: int = 10
     dominance: int = 10
     epsilon: Fraction | None = None
+    label_parts: int = 0
+    arm_part: int | None = None
     key_bits: int = DEFAULT_BITS
     chunk_elements: int = CHUNK_ELEMENTS
 
@@ -98,7 +102,8 @@ class SumTerms:
             raise UsageError("somebody has to read the table", code="bad_contract")
         if self.key_bits not in KEY_BITS:
             raise UsageError(
-                f"key_bits = {self.key_bits} is not offered.", hint=f"use one of {', '.join(map(str, KEY_BITS))}"
+                f"key_bits = {self.key_bits} is not offered.",
+                hint=f"use one of {', '.join(map(str, KEY_BITS))}",
             )
         if not 1 <= self.chunk_elements <= CHUNK_ELEMENTS:
             raise UsageError(f"chunks hold 1 to {CHUNK_ELEMENTS} elements, not {self.chunk_elements}")
@@ -119,10 +124,11 @@ class SumTerms:
             names.append(RETAINED)
         return (*names, *(sum_field(column.name) for column in self.values))
 
-    def fields(self, tags: int = 0) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+    def fields(self, tags: int = 0, sums: int = 1) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
         """Return the layout's fields: counts that the value holder reads in clear, and masked values.
 
-        ``tags`` is the number of tag slots that the value holder announced.
+        ``tags`` is the number of tag slots that the value holder announced, ``sums`` the most sums that can be
+        added up once each has its noise.
         """
         plain = [
             (name, 0, 1) if name not in (CONVERSIONS,) else (name, 0, self.max_rows)
@@ -135,11 +141,19 @@ class SumTerms:
             rest.append((sum_field(column.name), low, high))
             rest.append((square_field(column.name), 0, max(low * low, high * high)))
         rest += [(tag_field(number), 0, 1) for number in range(tags)]
-        return tuple(self._field(*each) for each in counts), tuple(self._field(*each) for each in rest)
+        # The value holder adds its own noise once more, to each sum and to each joint one.
+        draws = 2 * sums
+        return (
+            tuple(self._field(*each, draws) for each in counts),
+            tuple(self._field(*each, draws) for each in rest),
+        )
 
-    def layout(self, *, rows: int, days: int, tags: int = 0) -> Layout:
-        """Return the layout for sums over at most ``rows`` persons. Raises ``UsageError`` if it does not fit."""
-        counts, values = self.fields(tags)
+    def layout(self, *, rows: int, days: int, tags: int = 0, sums: int = 2 * MAX_CELLS) -> Layout:
+        """Return the layout for sums over at most ``rows`` persons, at most ``sums`` of them.
+
+        Raises ``UsageError`` if it does not fit.
+        """
+        counts, values = self.fields(tags, sums)
         return plan_layout(counts, values, rows=rows, modulus_bits=self.key_bits, days=days)
 
     def noise_scale(self, field: str, low: int, high: int) -> Fraction | None:
@@ -152,9 +166,21 @@ class SumTerms:
         parts += len(self.tag_columns)
         return Fraction(max(abs(low), abs(high)), 1) * parts / self.epsilon
 
-    def _field(self, name: str, low: int, high: int) -> Field:
+    def noise_variances(self, tags: int = 0) -> dict[str, float]:
+        """Return the variance of one side's noise on each figure; 0 without noise.
+
+        Var = 2 x / (1 - x)^2 with x = e^(-1/scale).
+        """
+        variances = {}
+        for each in (field for group in self.fields(tags) for field in group):
+            scale = self.noise_scale(each.name, each.low, each.high)
+            x = math.exp(-1 / scale) if scale else 0.0
+            variances[each.name] = 2 * x / (1 - x) ** 2
+        return variances
+
+    def _field(self, name: str, low: int, high: int, draws: int) -> Field:
         scale = self.noise_scale(name, low, high)
-        return Field(name, low, high, 0 if scale is None or scale == 0 else tail(scale))
+        return Field(name, low, high, 0 if scale is None or scale == 0 else draws * tail(scale))
 
 
 def sum_field(column: str) -> str:

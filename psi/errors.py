@@ -58,6 +58,7 @@ CODES: Final[dict[str, Code]] = _table(
     ("missing_package", 2, "FAILED_PRECONDITION", 503, "setup_failed", "an optional part is not installed"),
     ("over_limit", 3, "FAILED_PRECONDITION", 422, "limit_exceeded", "a set exceeds the contract's limit"),
     ("too_small", 3, "FAILED_PRECONDITION", 422, "policy_refused", "a set or tier is below min_group"),
+    ("over_budget", 3, "RESOURCE_EXHAUSTED", 429, "policy_refused", "the privacy budget is spent"),
     ("bad_contract", 3, "FAILED_PRECONDITION", 409, "contract_refused", "the contract does not fit"),
     ("peer_violation", 4, "INVALID_ARGUMENT", 502, "protocol_violation", "the partner broke the protocol"),
     ("peer_identity", 4, "PERMISSION_DENIED", 403, "identity_refused", "the partner is not who it should be"),

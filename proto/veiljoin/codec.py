@@ -6,18 +6,21 @@ nothing travels beside the messages that the specification lists.
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Final
 
-from google.protobuf.message import Message as Protobuf
-from google.protobuf.unknown_fields import UnknownFieldSet
-
+from federated.messages import SumStream
 from psi.errors import PeerViolation
 from psi.messages import Announce, Chunk, Finish, Stream, StreamEnd, Tier, TokenCommitment, check_tier_count
 from psi.terms import MAX_TIERS, Role
 from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
+from veiljoin.sum_codec import STREAMS as SUM_STREAMS
+from veiljoin.sum_codec import decode_sum, encode_sum
+from veiljoin.sum_codec import no_unknown_fields as _no_unknown_fields
 from veiljoin.v1 import session_pb2 as pb
 
-_STREAMS: Final = {
+_STREAMS: Final[dict[IntEnum, pb.Stream]] = {
+    **SUM_STREAMS,
     Stream.RECEIVER_POINTS: pb.STREAM_RECEIVER_POINTS,
     Stream.SENDER_POINTS: pb.STREAM_SENDER_POINTS,
     Stream.RECEIVER_TOKENS: pb.STREAM_RECEIVER_TOKENS,
@@ -55,6 +58,8 @@ def encode(message: WireMessage) -> pb.Envelope:
             return pb.Envelope(signed_contract=pb.SignedContract(contract=contract, signature=signature))
         case Abort(code):
             return pb.Envelope(abort=pb.Abort(code=code))
+        case _:
+            return encode_sum(message)
 
 
 def decode(envelope: pb.Envelope) -> WireMessage:
@@ -93,20 +98,15 @@ def decode(envelope: pb.Envelope) -> WireMessage:
             return SignedContract(body.contract, body.signature)
         case pb.Abort():
             return Abort(body.code)
+    of_sum = decode_sum(body)
+    if of_sum is not None:
+        return of_sum
     raise PeerViolation("The partner sent a message that this version does not know.")
 
 
-def _no_unknown_fields(message: Protobuf) -> None:
-    if len(UnknownFieldSet(message)):
-        raise PeerViolation(
-            "The partner sent a field that this version does not know.",
-            hint="both sides need the same version of Veiljoin",
-        )
-
-
-def _stream(number: int) -> Stream:
+def _stream(number: int) -> Stream | SumStream:
     try:
-        return Stream(number)
+        return SumStream(number) if number > max(Stream) else Stream(number)
     except ValueError:
         raise PeerViolation("The partner named a stream that does not exist.") from None
 

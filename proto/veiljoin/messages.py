@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from federated.messages import SumMessage
 from psi.errors import PEER_WORDS, PeerViolation
 from psi.messages import Message
 
@@ -49,4 +50,4 @@ class Abort:
             object.__setattr__(self, "code", "unknown")
 
 
-WireMessage = Hello | SignedContract | Abort | Message
+WireMessage = Hello | SignedContract | Abort | Message | SumMessage

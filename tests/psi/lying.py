@@ -15,7 +15,7 @@ from psi.errors import PeerViolation
 from psi.machine import State
 from psi.messages import Announce, Chunk, Message, Stream, StreamEnd
 from psi.participant import Participant
-from psi.streams import Session, StreamDigest, match_session, element_size
+from psi.streams import Session, StreamDigest, element_size, match_session
 from psi.terms import Role, Terms
 from tests.psi.pair import Conversation, cut, party, people
 

@@ -21,10 +21,10 @@ from psi.messages import (
     Tier,
     TokenCommitment,
 )
-from psi.role import MAX_COPIES
 from psi.points import LOW_ORDER_X
 from psi.receiver import Receiver
 from psi.results import AudienceResult, OverlapResult
+from psi.role import MAX_COPIES
 from psi.suites import RISTRETTO255, X25519_ELL2, Suite
 from psi.terms import MAX_SET, MAX_TIERS, Kind, Role, Terms
 from tests.psi import reference as ref

@@ -6,14 +6,21 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bench.match import MatchFigures, bench_match
 from cli.display import open_display
 from party.spool import disk_error
 from psi.errors import UsageError
 
+if TYPE_CHECKING:
+    from bench.sums import MeasureFigures
+
 SMALLEST_SUM: Final = 1_000
+# Option of `bench measure` -> its least value.
+_SMALLEST_MEASURE: Final = {
+    "rows": 2, "converters": 2, "values": 0, "groups": 1, "exposure-days": 1, "window": 0,
+}  # fmt: skip
 
 
 def match(arguments: argparse.Namespace) -> int:
@@ -66,6 +73,62 @@ def paillier(arguments: argparse.Namespace) -> int:
             f"{name:<12}{row['per_second']:>12,}{row['phe_per_second']:>12,}{row['ratio']:>8.2f}{row['bar']:>6}"
         )
     return 0
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Run ``veiljoin bench measure``; returns the exit status."""
+    from bench.sums import MeasureScale, bench_measure
+
+    for option, least in _SMALLEST_MEASURE.items():
+        if getattr(arguments, option.replace("-", "_")) < least:
+            raise UsageError(
+                f"--{option} {getattr(arguments, option.replace('-', '_'))} is out of range.",
+                hint=f"use {least} or more",
+            )
+    scale = MeasureScale(
+        rows=arguments.rows,
+        converters=arguments.converters,
+        values=arguments.values,
+        groups=arguments.groups,
+        exposure_days=arguments.exposure_days,
+        window=arguments.window,
+        key_bits=arguments.bits,
+    )
+    with (
+        tempfile.TemporaryDirectory(prefix="veiljoin-bench-") as scratch,
+        open_display(arguments.json, arguments.lang) as display,
+    ):
+        folder: Path = arguments.out or Path(scratch)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, folder) from None
+        figures = bench_measure(
+            scale, folder, engine=arguments.engine, threads=arguments.threads, observe=display.show
+        )
+    if arguments.json:
+        print(json.dumps(figures.as_data()))
+    else:
+        _tell_measure(figures)
+    return 0
+
+
+def _tell_measure(figures: MeasureFigures) -> None:
+    scale = figures.scale
+    print(
+        f"{scale.rows:,} persons in {scale.groups:,} groups over {scale.exposure_days} exposure days, "
+        f"{scale.converters:,} converters, {scale.values} values, window {scale.window} days, {scale.key_bits} bits"
+    )
+    print(f"end to end            {figures.seconds:8.1f} s, with the start of both processes")
+    print(
+        f"ciphertexts per row   {figures.ciphertexts_per_row:8d}, {figures.days_per_ciphertext} days in each"
+    )
+    print(f"ciphertexts           {figures.ciphertexts:8,d}")
+    print(f"matched               {figures.matched:8,d} in {figures.released_groups:,} released groups")
+    for side, peak in figures.peak_memory_mb.items():
+        phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in figures.phases[side].items())
+        sent = figures.bytes_sent[side] / 1e6
+        print(f"{side:<9} peak {peak:5.0f} MB; sent {sent:,.0f} MB; seconds: {phases}")
 
 
 def _tell(figures: MatchFigures) -> None:

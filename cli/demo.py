@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cli.campaign import QUESTIONS
 from cli.rehearse import run_job
+from party.campaign_data import make_campaign
 from party.spool import disk_error
 from party.synthetic import make_pair
 from psi.errors import UsageError
@@ -14,11 +17,14 @@ from psi.errors import UsageError
 SEED: Final = 20_260
 TIERS: Final = ("gold", "silver", "bronze")
 SMALLEST: Final = 2_000
+REPORT: Final = "report.html"
 
-_JOB: Final = """\
+_HEAD: Final = """\
 # Written by `veiljoin demo`. Run it again, or change it, with
 #   veiljoin rehearse {name} --bank {bank} --platform {platform} --out FOLDER
 kind = "{kind}"
+"""
+_JOB: Final = """\
 purpose = "{purpose}"
 identifier = "phone"
 receiver = "{receiver}"
@@ -66,6 +72,22 @@ _JOBS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _DemoJob:
+    """A job of the demo: the text of its file below the first lines, its question, and the data it is asked over."""
+
+    kind: str
+    name: str
+    text: str
+    question: str
+    bank: Path
+    platform: Path
+
+    def results(self, out: Path, number: int) -> Path:
+        """The folder of its results."""
+        return out / f"{number}-{self.name}"
+
+
 def demo(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     if arguments.rows < SMALLEST:
@@ -74,39 +96,52 @@ def demo(arguments: argparse.Namespace) -> int:
         )
     out: Path = arguments.out
     try:
-        (out / "data").mkdir(parents=True, exist_ok=True)
+        (out / "data" / "campaign").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise disk_error(error, out) from None
-    pair = make_pair(out / "data", "phone", arguments.rows, seed=SEED, tiers=TIERS)
     speak = arguments.lang == "zh"
-    quiet = arguments.json
-    for number, (kind, receiver, more, purpose, questions) in enumerate(_JOBS, start=1):
-        name = out / f"{number}-{kind}-{receiver}.toml"
+    pair = make_pair(out / "data", "phone", arguments.rows, seed=SEED, tiers=TIERS)
+    jobs = []
+    for kind, receiver, more, purpose, questions in _JOBS:
         text = _JOB.format(
-            name=name,
-            kind=kind,
             purpose=purpose,
             receiver=receiver,
             more=more,
-            bank=pair.bank,
-            platform=pair.platform,
             bank_column=pair.bank_column,
             platform_column=pair.platform_column,
         )
-        name.write_text(text, encoding="utf-8")
-        if not quiet:
-            print(f"\n=== {number}. {questions[speak]}\n", flush=True)
-        run_job(arguments, name, pair.bank, pair.platform, out / f"{number}-{kind}-{receiver}", "127.0.0.1:0")
-    if not quiet:
+        jobs.append(_DemoJob(kind, f"{kind}-{receiver}", text, questions[speak], pair.bank, pair.platform))
+    campaign = make_campaign(out / "data" / "campaign", arguments.rows, seed=SEED)
+    jobs += [
+        _DemoJob(each.kind, each.kind, each.job, each.text[speak], campaign.bank, campaign.platform)
+        for each in QUESTIONS
+    ]
+    for number, job in enumerate(jobs, start=1):
+        _run(arguments, number, job)
+    if not arguments.json:
         print()
         print(_CLOSING[speak].format(out=out, data=out / "data"))
+        for number, job in enumerate(jobs, start=1):
+            for report in sorted(job.results(out, number).glob(f"*/{REPORT}")):
+                print(f"  {report}")
     return 0
+
+
+def _run(arguments: argparse.Namespace, number: int, job: _DemoJob) -> None:
+    """Write the job file and run it."""
+    results = job.results(arguments.out, number)
+    name = results.with_name(f"{results.name}.toml")
+    head = _HEAD.format(name=name, bank=job.bank, platform=job.platform, kind=job.kind)
+    name.write_text(head + job.text, encoding="utf-8")
+    if not arguments.json:
+        print(f"\n=== {number}. {job.question}\n", flush=True)
+    run_job(arguments, name, job.bank, job.platform, results, "127.0.0.1:0")
 
 
 _CLOSING: Final = (
     (
-        "All customers above are synthetic. The two files are in {data}; each job has its results in {out}, "
-        "split by party as they would be in real life."
+        "All customers above are synthetic; their files are in {data}. Each job has its results in {out}, split by "
+        "party as they would be in real life. For people, to open in a browser:"
     ),
-    "以上客户均为合成数据。两份文件在 {data}；各任务结果在 {out}，按实际归属分属双方。",
+    "以上客户均为合成数据，文件在 {data}；各任务结果在 {out}，按实际归属分属双方。可用浏览器打开的报告：",
 )

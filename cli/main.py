@@ -21,6 +21,18 @@ Match audiences with a partner; neither side sees the other's customers.
                                              your own files, as a dry run before going live
   veiljoin dataset check FILE --column mobile --identifier phone
                                              how many rows of a file can be used, and why not the others
+  veiljoin job power --control-rate 2% --lift 10%
+                                             how many persons a campaign needs to show its effect
+"""
+_POWER = """\
+Says before launch whether a campaign is large enough, or how large it has to be. Three questions:
+
+  --control-rate 2% --lift 10%                    how many persons are needed to show this effect
+  --control-rate 2% --lift 10% --persons 50000    with what probability so many persons show it
+  --control-rate 2% --find-lift --persons 50000   what the smallest effect is that so many persons show
+
+The control rate is the share of control persons who convert in the window without the campaign; an earlier
+campaign's report has one. Shares can be written as 0.02 or 2%.
 """
 _EXITS = """\
 exit status: 0 done; 2 something here must be mended (file, column, setting, machine); 3 refused by a limit or
@@ -81,6 +93,17 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default en)")
     check.set_defaults(run=_dataset_check)
 
+    job = commands.add_parser("job", help="joint jobs: is a campaign large enough to show its effect")
+    jobs = job.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _power_options(
+        jobs.add_parser(
+            "power",
+            help="persons needed, or the effect that can be shown, before launch",
+            description=_POWER,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+
     bench = commands.add_parser("bench", help="the project's own benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)
     match = benches.add_parser("match", help="a whole private match against the engine's own speed")
@@ -99,6 +122,21 @@ def _parser() -> argparse.ArgumentParser:
     total.add_argument("--threads", type=int, help="processes (default: all processors)")
     total.add_argument("--json", action="store_true", help="print JSON")
     total.set_defaults(run=_bench_sum)
+    measure = benches.add_parser("measure", help="a whole grouped sum with windows, by phase")
+    measure.add_argument(
+        "--rows", type=int, default=1_000_000, help="persons at the platform (default 1000000)"
+    )
+    measure.add_argument(
+        "--converters", type=int, default=100_000, help="converters at the bank (default 100000)"
+    )
+    measure.add_argument("--values", type=int, default=3, help="value columns (default 3)")
+    measure.add_argument("--groups", type=int, default=200, help="groups (default 200)")
+    measure.add_argument("--exposure-days", type=int, default=14, help="possible exposure days (default 14)")
+    measure.add_argument("--window", type=int, default=14, help="days of the window (default 14)")
+    measure.add_argument("--bits", type=int, choices=(2048, 3072), default=2048, help="size of the modulus")
+    measure.add_argument("--out", type=Path, metavar="FOLDER", help="keep data and results here")
+    _shared(measure)
+    measure.set_defaults(run=_bench_measure)
     return parser
 
 
@@ -107,6 +145,69 @@ def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="threads of each party (default: all processors)")
     parser.add_argument("--json", action="store_true", help="events and result as JSON lines")
     parser.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default en)")
+
+
+def _power_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--control-rate",
+        type=_share,
+        required=True,
+        metavar="SHARE",
+        help="share of control persons who convert",
+    )
+    effect = parser.add_mutually_exclusive_group(required=True)
+    effect.add_argument(
+        "--lift",
+        type=_share,
+        metavar="SHARE",
+        help="the change to show, relative to the control rate (10%%: 2%% to 2.2%%)",
+    )
+    effect.add_argument(
+        "--find-lift", action="store_true", help="ask for the smallest increase that --persons can show"
+    )
+    parser.add_argument("--persons", type=int, metavar="N", help="persons of both arms together, as assigned")
+    parser.add_argument(
+        "--control-share",
+        type=_share,
+        metavar="SHARE",
+        help="share of the persons kept as control (default 50%%)",
+    )
+    parser.add_argument(
+        "--job", type=Path, metavar="JOB.toml", help="take control_share from [arms] of this job file"
+    )
+    parser.add_argument(
+        "--alpha",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="error of the two-sided test (default 5%%)",
+    )
+    parser.add_argument(
+        "--power",
+        type=_share,
+        default=0.8,
+        metavar="SHARE",
+        help="wanted probability to show it (default 80%%)",
+    )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        metavar="SD",
+        help="standard deviation of the privacy noise on each arm's converters (default 0)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default en)")
+    parser.set_defaults(run=_job_power)
+
+
+def _share(text: str) -> float:
+    """Read a share: ``0.02`` or ``2%``."""
+    number = text.strip()
+    try:
+        return float(number[:-1]) / 100.0 if number.endswith("%") else float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share; write 0.02 or 2%") from None
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -127,6 +228,12 @@ def _dataset_check(arguments: argparse.Namespace) -> int:
     return check(arguments)
 
 
+def _job_power(arguments: argparse.Namespace) -> int:
+    from cli.job import job_power
+
+    return job_power(arguments)
+
+
 def _bench_match(arguments: argparse.Namespace) -> int:
     from cli.bench import match
 
@@ -137,6 +244,12 @@ def _bench_sum(arguments: argparse.Namespace) -> int:
     from cli.bench import paillier
 
     return paillier(arguments)
+
+
+def _bench_measure(arguments: argparse.Namespace) -> int:
+    from cli.bench import measure
+
+    return measure(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,9 @@ from federated.messages import (
     ValueAnnounce,
     Verdict,
 )
-from federated.ports import GroupSet, RecordShelf, SumKeep
+from federated.ports import GroupSet, OwnCell, RecordShelf, SumKeep
 from federated.proof import receive_public_key
-from federated.results import BELOW_MIN_GROUP, CellResult, SumResult
+from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, CellResult, SumResult
 from federated.settlement import Facts, Opened, Rest, settle
 from federated.slots import unsign
 from federated.stream import LABEL_COVER, LABEL_RERANDOMISE, KeyStream, stream_key
@@ -43,8 +44,8 @@ from psi.streams import outgoing
 class GroupHolder(Holder):
     """Learns how many of each unit's persons match and, where it reads, the values of the cells that pass.
 
-    ``small`` is the number of own cells that were below ``min_group``, ``dropped`` per scope those of them that no
-    remainder covers, ``moved`` (days, persons) of merged units; the preparation counts them.
+    ``small`` are the own cells that were below ``min_group``, ``dropped`` the number per scope of those that no
+    remainder covers, ``moved`` (days, persons) of merged units; the preparation found them.
     """
 
     role = SumRole.GROUP_HOLDER
@@ -58,8 +59,8 @@ class GroupHolder(Holder):
         keep: SumKeep,
         paillier: PaillierEngine,
         *,
-        small: int = 0,
-        dropped: dict[str, int] | None = None,
+        small: Sequence[OwnCell] = (),
+        dropped: Mapping[str, int] | None = None,
         moved: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__(terms, randomness, own, engine, keep)
@@ -67,7 +68,7 @@ class GroupHolder(Holder):
         self._paillier = paillier
         self._join = keep.join()
         self._records: RecordShelf | None = None
-        self._small = small
+        self._small = tuple(small)
         self._dropped = dropped or {}
         self._moved = tuple(moved)
         # A scope of which every cell was dropped has nothing to total; only those with cells are announced.
@@ -266,7 +267,7 @@ class GroupHolder(Holder):
         cells = self._own.cells
         summed = set(self._told().places)
         dropped = [self._dropped.get(name, 0) for name in self._scopes]
-        small, few = self._small, 0
+        small, few = len(self._small), 0
         sizes = self.groups.cell_persons()
         for cell, own in enumerate(cells):
             reason = group_passes(self.terms, sizes[cell], self._hits[cell])
@@ -306,20 +307,42 @@ class GroupHolder(Holder):
         )
 
     def _unread(self) -> SumResult:
-        """Return what a group holder that does not read keeps: its own cells, no figure."""
-        cells = [
-            CellResult(cell.label, cell.persons, cell.scope, None, None, cell.cost)
-            for cell in self._own.cells
-            if cell.label is not None
+        """Return what a group holder that does not read keeps: its own cells and why some are withheld."""
+        facts = self._facts(self._judged())
+        withheld = {BELOW_MIN_GROUP: facts.small, BELOW_MIN_CONVERTERS: facts.few}
+        told = {rule: count for rule, count in withheld.items() if count}
+        return SumResult(self._all_cells(()), (), told, {}, self._moved, readable=False)
+
+    def _judged(self) -> Verdict:
+        if self._verdict is None:
+            raise RuntimeError("the verdict comes before the table")
+        return self._verdict
+
+    def _all_cells(self, read: Sequence[CellResult]) -> tuple[CellResult, ...]:
+        """Return all own cells, in their order: as they were read, or with the reason why not."""
+        known = {cell.label: cell for cell in read}
+        passing = {
+            place for place, passes in zip(self._told().places, self._judged().passes, strict=True) if passes
+        }
+        cells = []
+        for number, own in enumerate(self._own.cells):
+            if own.label is None:
+                continue
+            reason = group_passes(self.terms, own.persons, self._hits[number])
+            if reason is None and number not in passing:
+                reason = BELOW_MIN_CONVERTERS
+            unread = CellResult(own.label, own.persons, own.scope, None, reason, own.cost)
+            cells.append(known.get(own.label, unread))
+        small = [
+            CellResult(own.label, own.persons, own.scope, None, BELOW_MIN_GROUP, own.cost)
+            for own in self._small
         ]
-        return SumResult(tuple(cells), (), {}, {}, self._moved, readable=False)
+        return (*cells, *small)
 
     # -- the table
 
     def _on_table(self, table: SumTable) -> Iterable[SumMessage]:
-        verdict = self._verdict
-        if verdict is None:
-            raise RuntimeError("the verdict comes before the table")
+        verdict = self._judged()
         places = self._told().places
         passing = [place for place, passes in zip(places, verdict.passes, strict=True) if passes]
         told = {row.place: row for row in table.rows}
@@ -338,7 +361,8 @@ class GroupHolder(Holder):
         tags = self.values.tags
         # Our own noise is in what was decrypted, the partner's on top of it.
         noise = {name: 2 * each for name, each in self.terms.noise_variances(len(tags)).items()}
-        self._result = settle(self.terms, self.layout, tags, opened, rests, self._facts(verdict), noise)
+        read = settle(self.terms, self.layout, tags, opened, rests, self._facts(verdict), noise)
+        self._result = replace(read, cells=self._all_cells(read.cells))
         return (self._finish_message(),)
 
     def _opened(self, index: int, place: int, row: Row | None, masked: bool, table: SumTable) -> Opened:

@@ -10,21 +10,23 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import rfc8785
 
-from party.disclosure import card_for, tiered
-from party.jobfile import KINDS, SIDES, Job
-from psi.errors import VeiljoinError
+from federated.keys import KEY_BITS
+from federated.terms import MAX_DAYS, SumRole, SumTerms, ValueColumn, WindowTerms
+from party.contract_body import VERSION, fault, settled
+from party.disclosure import card_for
+from party.jobspec import CUSTOMERS_BASE, SIDES, Job, JobKind, other_side
+from psi.errors import UsageError, VeiljoinError
 from psi.suites import PROTOCOL_VERSION, suite_by_id
 from psi.terms import CHUNK_ELEMENTS, Kind, Role, Terms
 
-VERSION: Final = 1
 MAX_LIFETIME: Final = datetime.timedelta(days=30)
 
 
@@ -61,12 +63,22 @@ class Contract:
         """Return the schema fingerprint of the dataset of ``side``."""
         return str(self.body["parties"][side]["schema"])
 
+    @property
+    def kind(self) -> JobKind:
+        """The job's kind."""
+        return JobKind(self.body["kind"])
+
     def role(self, side: str) -> Role:
-        """Return the role of ``side`` in the private match."""
+        """Return the role of ``side`` in the private match. Raises ``UsageError`` for a grouped sum."""
+        self._require(sums=False)
         return Role.RECEIVER if self.body["protocol_receiver"] == side else Role.SENDER
 
     def terms(self) -> Terms:
-        """Return what the roles enforce. Raises ``UsageError`` for parameters that cannot be."""
+        """Return what the roles of a private match enforce.
+
+        Raises ``UsageError`` for parameters that cannot be, and for the contract of a grouped sum.
+        """
+        self._require(sums=False)
         body = self.body
         receiver = body["protocol_receiver"]
         sender = "bank" if receiver == "platform" else "platform"
@@ -86,6 +98,55 @@ class Contract:
             min_group=policy["min_group"],
             chunk_elements=body["chunk_elements"],
         )
+
+    def sum_role(self, side: str) -> SumRole:
+        """Return the role of ``side`` in the grouped sum. Raises ``UsageError`` for a private match."""
+        self._require(sums=True)
+        return SumRole.VALUE_HOLDER if self.body["value_holder"] == side else SumRole.GROUP_HOLDER
+
+    def sum_terms(self) -> SumTerms:
+        """Return what the roles of a grouped sum enforce.
+
+        Raises ``UsageError`` for parameters that cannot be, and for the contract of a private match.
+        """
+        self._require(sums=True)
+        body = self.body
+        policy, window = body["policy"], body["window"]
+        columns = body["parties"][body["value_holder"]]["columns"]
+        groups = body["parties"][other_side(body["value_holder"])]["columns"]["groups"]
+        readers = SIDES if body["receiver"] == "both" else (body["receiver"],)
+        return SumTerms(
+            contract=self.hash,
+            suite=suite_by_id(body["suite"]),
+            readers=frozenset(self.sum_role(side) for side in readers),
+            customers=body["base"] == CUSTOMERS_BASE,
+            stages=tuple(columns["stages"]),
+            values=tuple(ValueColumn(each["column"], each["min"], each["max"]) for each in columns["values"]),
+            tag_columns=tuple(columns["tags"]),
+            window=None if window is None else WindowTerms(window["days"], window["retention_days"]),
+            max_rows=policy["max_rows"],
+            value_limit=policy["max_set"],
+            group_limit=policy["max_set"],
+            min_group=policy["min_group"],
+            min_converters=policy["min_converters"],
+            dominance=policy["dominance"],
+            epsilon=None if policy["epsilon"] is None else Fraction(policy["epsilon"]),
+            # A funnel's labels begin with the highest stage reached.
+            label_parts=len(groups) + (self.kind is JobKind.FUNNEL),
+            arm_part=None if body["arms"] is None else groups.index(body["arms"]["column"]),
+            key_bits=body["key_bits"],
+            chunk_elements=body["chunk_elements"],
+        )
+
+    def _require(self, *, sums: bool) -> None:
+        if self.kind.is_sum != sums:
+            primitive = ("private match", "private grouped sum")
+            raise UsageError(
+                f"The contract of job {self.job} is for a {primitive[self.kind.is_sum]}, not for a "
+                f"{primitive[sums]}.",
+                hint="draft the job again with the kind that is meant",
+                code="bad_contract",
+            )
 
     def seconds_left(self, now: datetime.datetime) -> float:
         """Return how long the contract holds from ``now`` (timezone-aware) on.
@@ -117,8 +178,11 @@ def draft(
     lifetime: datetime.timedelta = datetime.timedelta(days=1),
     chunk_elements: int = CHUNK_ELEMENTS,
 ) -> Contract:
-    """Write the contract of ``job`` between two parties with these datasets and public identities."""
-    body = _settled(job) | {
+    """Write the contract of ``job`` between two parties with these datasets and public identities.
+
+    Raises ``UsageError`` for a grouped sum whose figures do not fit a plaintext.
+    """
+    body = settled(job, card_hash(job)) | {
         "job": uuid.uuid4().hex,
         "chunk_elements": chunk_elements,
         "expires": (now + lifetime).isoformat(timespec="seconds"),
@@ -127,7 +191,10 @@ def draft(
         facts = {"dataset": datasets[side].name, "schema": datasets[side].schema}
         body["parties"][side] |= facts | {"identity": identities[side].hex()}
     canonical = rfc8785.dumps(body)
-    return Contract(canonical, json.loads(canonical))
+    contract = Contract(canonical, json.loads(canonical))
+    if job.sums is not None:
+        _check_fits(contract, job.source, "bad_setting")
+    return contract
 
 
 def check_agrees(contract: Contract, job: Job, side: str, own: DatasetFacts, identity: bytes) -> None:
@@ -136,12 +203,12 @@ def check_agrees(contract: Contract, job: Job, side: str, own: DatasetFacts, ide
     Raises ``VeiljoinError`` that names what differs: nobody signs what it did not mean.
     """
     body = contract.body
-    settled = _settled(job)
+    agreed = settled(job, card_hash(job))
     mine = {"dataset": own.name, "schema": own.schema, "identity": identity.hex()}
-    differs = [key for key, value in settled.items() if key != "parties" and body.get(key) != value]
+    differs = [key for key, value in agreed.items() if key != "parties" and body.get(key) != value]
     for name in SIDES:
         party = body["parties"][name]
-        expected = settled["parties"][name] | (mine if name == side else {})
+        expected = agreed["parties"][name] | (mine if name == side else {})
         differs += [f"{name}.{key}" for key, value in expected.items() if party.get(key) != value]
     if body["chunk_elements"] != CHUNK_ELEMENTS:
         differs.append("chunk_elements")
@@ -153,36 +220,6 @@ def check_agrees(contract: Contract, job: Job, side: str, own: DatasetFacts, ide
             hint="both sides need the same job file, and a dataset whose columns did not change",
             code="bad_contract",
         )
-
-
-def _settled(job: Job) -> dict[str, Any]:
-    """The part of a contract that follows from the job file alone."""
-    parties = {}
-    for side in SIDES:
-        spec = job.side(side)
-        parties[side] = {
-            "columns": {"identifier": spec.identifier} | ({"tier": spec.tier} if spec.tier else {}),
-            "tiered": tiered(job, side),
-            # Which row stands for a person, and that a person with two tiers has the higher one.
-            "keep": spec.keep,
-            "tier_rule": "highest",
-            "tiers": list(spec.tiers),
-        }
-    return {
-        "version": VERSION,
-        "protocol_version": PROTOCOL_VERSION,
-        "kind": job.kind.value,
-        "purpose": job.purpose,
-        "identifier": job.form.text,
-        "suite": job.suite.id,
-        "receiver": job.receiver,
-        "protocol_receiver": job.protocol_receiver,
-        "output": job.output,
-        "holdout": job.holdout,
-        "policy": {"min_group": job.min_group, "max_set": job.max_set},
-        "parties": parties,
-        "card": card_hash(job),
-    }
 
 
 def card_hash(job: Job) -> str:
@@ -206,14 +243,33 @@ def parse_contract(canonical: bytes) -> Contract:
             "The contract is not canonical JSON.", hint="draft the job again", code="bad_contract"
         )
     _check_version(body)
-    fault = _misshapen(body, _SHAPE, "") or _impossible(body)
-    if fault:
+    wrong = fault(body)
+    if wrong:
         raise VeiljoinError(
-            f"The contract is malformed: {fault}.",
+            f"The contract is malformed: {wrong}.",
             hint="both sides need the same version of Veiljoin; draft the job again",
             code="bad_contract",
         )
-    return Contract(canonical, body)
+    contract = Contract(canonical, body)
+    if contract.kind.is_sum:
+        _check_fits(contract, f"the contract of job {contract.job}", "bad_contract")
+    return contract
+
+
+def _check_fits(contract: Contract, source: str, code: str) -> None:
+    """Check before anything runs that the figures fit a plaintext; how many tags there are is known only later."""
+    terms = contract.sum_terms()
+    days = 1 if terms.window is None else MAX_DAYS
+    rows = min(terms.value_limit, terms.group_limit)
+    try:
+        terms.layout(rows=rows, days=days, tags=len(terms.tag_columns))
+    except UsageError:
+        longer = "" if terms.key_bits == KEY_BITS[-1] else f", or set key_bits = {KEY_BITS[-1]}"
+        raise UsageError(
+            f"The figures of {source} do not fit into one number of a {terms.key_bits}-bit key.",
+            hint=f"lower max_set or max_rows in [policy], or max or scale of a value; name fewer values{longer}",
+            code=code,
+        ) from None
 
 
 def _check_version(body: Mapping[str, Any]) -> None:
@@ -226,73 +282,3 @@ def _check_version(body: Mapping[str, Any]) -> None:
             hint=f"this node speaks contract {VERSION}, protocol {PROTOCOL_VERSION}; update the older node",
             code="bad_contract",
         )
-
-
-# Every key of a contract with the types of its value; nothing is optional and nothing may stand beside it, so
-# that nobody signs what no code looks at.
-_Shape = Mapping[str, "tuple[type, ...] | _Shape"]
-_PARTY: Final[_Shape] = {
-    "columns": (dict,),
-    "dataset": (str,),
-    "identity": (str,),
-    "keep": (str,),
-    "schema": (str,),
-    "tier_rule": (str,),
-    "tiered": (bool,),
-    "tiers": (list,),
-}
-_SHAPE: Final[_Shape] = {
-    "card": (str,),
-    "chunk_elements": (int,),
-    "expires": (str,),
-    "holdout": (int, float),
-    "identifier": (str,),
-    "job": (str,),
-    "kind": (str,),
-    "output": (str,),
-    "parties": dict.fromkeys(SIDES, _PARTY),
-    "policy": {"max_set": (int,), "min_group": (int,)},
-    "protocol_receiver": (str,),
-    "protocol_version": (int,),
-    "purpose": (str,),
-    "receiver": (str,),
-    "suite": (str,),
-    "version": (int,),
-}
-
-
-def _misshapen(value: Any, shape: _Shape, where: str) -> str:
-    """Return what is wrong with the keys of ``value``, or an empty string. Only keys of ours are quoted."""
-    if type(value) is not dict:
-        return f"{where.rstrip('.')} is not an object"
-    for key, expected in shape.items():
-        name = where + key
-        if key not in value:
-            return f"{name} is missing"
-        if isinstance(expected, tuple):
-            # Exact types: a JSON true would pass for the number 1.
-            if type(value[key]) not in expected:
-                return f"{name} has a value of a wrong type"
-        elif fault := _misshapen(value[key], expected, f"{name}."):
-            return fault
-    if len(value) > len(shape):
-        return f"{where.rstrip('.') or 'it'} has a key that this version does not know"
-    return ""
-
-
-def _impossible(body: Mapping[str, Any]) -> str:
-    """Return which value cannot be read as what it stands for, or an empty string."""
-    if body["kind"] not in KINDS:
-        return "kind is not one that this version knows"
-    if body["receiver"] not in (*SIDES, "both"):
-        return "receiver is nobody"
-    if body["protocol_receiver"] not in SIDES:
-        return "protocol_receiver is nobody"
-    for side in SIDES:
-        if not re.fullmatch("[0-9a-f]{64}", body["parties"][side]["identity"]):
-            return f"parties.{side}.identity is not a public key"
-    try:
-        expires = datetime.datetime.fromisoformat(body["expires"])
-    except ValueError:
-        return "expires is not a time"
-    return "" if expires.tzinfo else "expires has no time zone"

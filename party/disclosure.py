@@ -1,101 +1,31 @@
 """The disclosure card: exactly what each side of a job will learn, computed from one leakage table.
 
 A card is data (statement ids and parameters), so that its hash in the contract does not depend on the language
-it is read in. The statements follow psi/SPEC.md, section 9; whoever changes what a protocol reveals changes this
-table, and every contract's hash changes with it.
+it is read in. The sentences are in ``party.statements``; whoever changes what a protocol reveals changes which of
+them stand here (matches) or in ``party.sum_card`` (grouped sums), and every contract's hash changes with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from party.jobfile import Job
-from psi.terms import Kind
+from party.jobspec import Job, JobKind
+from party.statements import LANGUAGES, STATEMENTS, Statement
+from party.sum_card import sum_sections, sum_settings
 
-LANGUAGES: Final = ("en", "zh")
-
-# statement -> (English, Chinese). {other} and {self} are party names in the reader's language.
-_STATEMENTS: Final[dict[str, tuple[str, str]]] = {
-    "other_size": ("the size of the {other}'s set", "{other}集合的人数"),
-    "other_tiers": (
-        "the labels and sizes of the {other}'s tiers",
-        "{other}各层级的名称和人数",
-    ),
-    "count": (
-        "how many of the bank's persons are on the platform; fewer than {min_group} is withheld",
-        "银行人群中有多少人在平台上；少于 {min_group} 人的数字不显示",
-    ),
-    "count_by_tier": (
-        "the same count per tier, each withheld below {min_group}",
-        "各层级的同一人数，少于 {min_group} 人的不显示",
-    ),
-    "own_matches": (
-        "which of its own rows match, as a list; it is withheld if it names fewer than {min_group} persons",
-        "自己的哪些行匹配（名单）；不足 {min_group} 人时不输出名单",
-    ),
-    "own_unmatched": (
-        (
-            "which of its own rows do not match, as a list, and so which do; it is withheld if fewer than "
-            "{min_group} match"
-        ),
-        "自己的哪些行不匹配（名单），因而也知道哪些行匹配；匹配不足 {min_group} 人时不输出名单",
-    ),
-    "tier_of_match": ("the {other}'s tier of each match", "每个匹配者在{other}的层级"),
-    "no_count": ("not how many or which persons match", "不知道匹配的人数和对象"),
-    "first": ("its list before the {other} has its own", "比{other}先得到名单"),
-    "holdout_list": (
-        "which of its own rows were kept back at random ({percent} %), as a list",
-        "随机保留（对照）的自有行名单（{percent} %）",
-    ),
-    "holdout_hidden": (
-        (
-            "in this run the persons kept back look like persons whom the other side does not have; "
-            "a second run keeps back others, and so shows who they were"
-        ),
-        "在本次任务中，被保留的人在对方看来与不存在的人无异；再次运行会另选他人，从而暴露本次被保留的人",
-    ),
-    "unfair": (
-        (
-            "a side that deviates can break off once it has its own list, or make the other's list wrong; "
-            "a replay audit finds the latter"
-        ),
-        "偏离协议的一方可在得到自己的名单后中断，或使对方的名单出错；后者可由重放审计发现",
-    ),
-    "no_names": ("nobody learns which persons match", "任何一方都不知道匹配的是哪些人"),
-    "no_identifiers": (
-        "no identifier leaves either side, and a hash of one only under a secret mask",
-        "任何标识符都不会离开任何一方，其哈希也只在秘密掩码之下传输",
-    ),
-    "non_members": (
-        "nothing about the other side's persons that are not in the own set, beyond their number",
-        "除人数外，不会得知对方集合中己方没有的人的任何信息",
-    ),
-    "wire": (
-        "whoever watches the network sees the volume of traffic, so the sizes of both sets",
-        "网络旁观者能看到流量大小，从而得知双方集合的人数",
-    ),
-    "deviating_counter": (
-        (
-            "a {counter} that deviates from the protocol (a secret of its own per row) can learn who matches; "
-            "a replay audit of its committed seed finds it"
-        ),
-        "{counter}若偏离协议（逐行使用不同密钥）可得知匹配者；对其已承诺种子的重放审计可以发现",
-    ),
-    "false_input": (
-        (
-            "a party that enters persons it does not have can ask about them; limits and audits, not "
-            "cryptography, stand against that"
-        ),
-        "若一方输入其并不拥有的人，即可探询这些人；对此只能依靠限额与审计，密码学无法防止",
-    ),
-    "last_member": (
-        "whoever knows all members of a group but one can learn about that one",
-        "若有人已知某群体中除一人外的全部成员，则可推知剩下的那一人",
-    ),
+# Words that stand for a setting's value; columns are never translated.
+_WORDS: Final = {
+    "bank": ("bank", "银行"),
+    "platform": ("platform", "平台"),
+    "both": ("both", "双方"),
+    "converters": ("converters only", "仅转化者"),
+    "customers": ("all customers", "全部客户"),
+    "first": ("first", "首次"),
+    "last": ("last", "末次"),
 }
-_NAMES: Final = {"bank": ("bank", "银行"), "platform": ("platform", "平台")}
+_WORD_PARAMS: Final = ("other", "counter", "values", "groups", "receiver", "value_holder", "base", "exposure")
 _HEADINGS: Final = {
     "bank": ("The bank learns", "银行将得知"),
     "platform": ("The platform learns", "平台将得知"),
@@ -103,21 +33,26 @@ _HEADINGS: Final = {
     "beyond": ("What stays possible", "仍然可能发生的情况"),
 }
 _TITLE: Final = ("Disclosure card", "披露卡")
-_SETTINGS: Final = (
-    (
-        "{kind}, receiver: {receiver}, matched on: {form}, suite: {suite}, smallest group: {min_group}, "
-        "largest set: {max_set}"
-    ),
-    "{kind}，接收方：{receiver}，匹配标识：{form}，密码套件：{suite}，最小群体：{min_group}，最大集合：{max_set}",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One sentence of a card: its id in the table and the parameters that it shows."""
-
-    id: str
-    params: dict[str, str | int]
+# setting -> (English, Chinese), in the order of the first line.
+_SETTINGS: Final = {
+    "kind": ("{kind}", "{kind}"),
+    "receiver": ("receiver: {receiver}", "接收方：{receiver}"),
+    "form": ("matched on: {form}", "匹配标识：{form}"),
+    "suite": ("suite: {suite}", "密码套件：{suite}"),
+    "min_group": ("smallest group: {min_group}", "最小群体：{min_group}"),
+    "max_set": ("largest set: {max_set}", "最大集合：{max_set}"),
+    "value_holder": ("values: {value_holder}", "数值方：{value_holder}"),
+    "base": ("sent: {base}", "发送范围：{base}"),
+    "min_converters": ("fewest converters: {min_converters}", "最少转化者：{min_converters}"),
+    "dominance": ("dominance: {dominance}", "主导规则：{dominance}"),
+    "days": ("window: {days} days", "窗口：{days} 天"),
+    "exposure": ("from the {exposure} exposure", "自{exposure}曝光起"),
+    "timezone": ("days in {timezone}", "时区：{timezone}"),
+    "arms": ("arms in {arms}", "实验组列：{arms}"),
+    "control": ("control: {control}", "对照组：{control}"),
+    "key_bits": ("Paillier key: {key_bits} bits", "Paillier 密钥：{key_bits} 位"),
+}
+_SEPARATORS: Final = (", ", "，")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +67,7 @@ class Card:
         return {
             "settings": self.settings,
             "sections": {
-                name: [{"id": each.id, "params": each.params} for each in statements]
+                name: [{"id": each.id, "params": dict(each.params)} for each in statements]
                 for name, statements in self.sections.items()
             },
         }
@@ -140,38 +75,24 @@ class Card:
     def lines(self, language: str = "en") -> Iterator[str]:
         """Yield the card as text lines in ``language`` (en or zh)."""
         column = LANGUAGES.index(language)
-        settings = {
-            name: _NAMES[value][column] if value in _NAMES else value for name, value in self.settings.items()
-        }
-        yield f"{_TITLE[column]}: " + _SETTINGS[column].format(**settings)
+        shown = _shown(self.settings, column)
+        told = [_SETTINGS[name][column].format(**shown) for name in self.settings]
+        yield f"{_TITLE[column]}: " + _SEPARATORS[column].join(told)
         for name, statements in self.sections.items():
             yield f"{_HEADINGS[name][column]}:"
             for each in statements:
-                params = {
-                    key: _NAMES[value][column] if value in _NAMES else value
-                    for key, value in each.params.items()
-                }
-                yield "  - " + _STATEMENTS[each.id][column].format(**params)
+                yield "  - " + STATEMENTS[each.id][column].format(**_shown(each.params, column))
+
+
+def _shown(params: Mapping[str, str | int], column: int) -> dict[str, str | int]:
+    """Return parameters as one language shows them."""
+    return {
+        key: _WORDS[str(value)][column] if key in _WORD_PARAMS else value for key, value in params.items()
+    }
 
 
 def card_for(job: Job) -> Card:
     """Compute the card of ``job`` from the leakage table."""
-    statements = _overlap(job) if job.kind is Kind.OVERLAP else _audience(job)
-    nobody = ["no_identifiers", "non_members"]
-    beyond = ["wire", "false_input", "last_member"]
-    if job.kind is Kind.OVERLAP:
-        nobody.insert(0, "no_names")
-        beyond.insert(0, "deviating_counter")
-    if job.both:
-        beyond.insert(0, "unfair")
-    if job.holdout:
-        beyond.insert(0, "holdout_hidden")
-    params: dict[str, str | int] = {"counter": job.protocol_receiver}
-    sections = {
-        **statements,
-        "nobody": tuple(Statement(each, {}) for each in nobody),
-        "beyond": tuple(Statement(each, params if each == "deviating_counter" else {}) for each in beyond),
-    }
     settings: dict[str, str | int] = {
         "kind": job.kind.value,
         "receiver": job.receiver,
@@ -180,14 +101,35 @@ def card_for(job: Job) -> Card:
         "min_group": job.min_group,
         "max_set": job.max_set,
     }
-    return Card(settings, sections)
+    if job.sums is not None:
+        return Card(settings | sum_settings(job, job.sums), sum_sections(job, job.sums))
+    return Card(settings, _match_sections(job))
+
+
+def _match_sections(job: Job) -> dict[str, tuple[Statement, ...]]:
+    statements = _overlap(job) if job.kind is JobKind.OVERLAP else _audience(job)
+    nobody = ["no_identifiers", "non_members"]
+    beyond = ["wire", "false_input", "last_member"]
+    if job.kind is JobKind.OVERLAP:
+        nobody.insert(0, "no_names")
+        beyond.insert(0, "deviating_counter")
+    if job.both:
+        beyond.insert(0, "unfair")
+    if job.holdout:
+        beyond.insert(0, "holdout_hidden")
+    params: dict[str, str | int] = {"counter": job.protocol_receiver}
+    return {
+        **statements,
+        "nobody": tuple(Statement(each, {}) for each in nobody),
+        "beyond": tuple(Statement(each, params if each == "deviating_counter" else {}) for each in beyond),
+    }
 
 
 def tiered(job: Job, side: str) -> bool:
     """Whether ``side`` splits its set in this job: its tiers are told only where the result uses them."""
     if job.side(side).tier is None:
         return False
-    return job.kind is Kind.OVERLAP or job.both or side == job.protocol_sender
+    return job.kind is JobKind.OVERLAP or job.both or side == job.protocol_sender
 
 
 def holds_back(job: Job, side: str) -> bool:

@@ -1,118 +1,56 @@
 """The job file: what a bank operator writes to describe a joint job (README, "The job file").
 
-One table says which keys exist, for which kinds and with which defaults. A key that is not in it is an error
-that suggests the nearest name, because a misspelt threshold that is silently ignored would be worse.
+``party.jobkeys`` says which keys exist and where they belong, ``party.jobsums`` reads what only grouped sums have,
+and ``party.jobspec`` is what comes out.
 """
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from party.identifiers import Form, parse_form
+from party import jobkeys
+from party.identifiers import parse_form
+from party.jobkeys import Place, check_keys, check_side_columns, choice, exact, nearest, out_of_range, whole
+from party.jobspec import (
+    DEFAULT_MAX_SET,
+    DEFAULT_MIN_GROUP,
+    KINDS,
+    SIDES,
+    Arms,
+    Job,
+    JobKind,
+    SideSpec,
+    SumSpec,
+    ValueSpec,
+    Window,
+)
+from party.jobsums import read_columns, read_sums, read_value_holder
 from psi.errors import UsageError
-from psi.suites import Suite, suite_by_id
-from psi.terms import MAX_SET, Kind
+from psi.suites import suite_by_id
+from psi.terms import MAX_SET
 
-SIDES: Final = ("bank", "platform")
-# Kinds that are planned but run over the other primitive, the private grouped sum.
-LATER_KINDS: Final = ("profile", "measure", "lift", "funnel")
-KINDS: Final = tuple(kind.value for kind in Kind)
+__all__ = [
+    "KINDS",
+    "SIDES",
+    "Arms",
+    "Job",
+    "JobKind",
+    "SideSpec",
+    "SumSpec",
+    "ValueSpec",
+    "Window",
+    "load_job",
+    "nearest",
+    "parse_job",
+]
+
 DEFAULT_SUITE: Final = "x25519-ell2"
-DEFAULT_MIN_GROUP: Final = 50
-DEFAULT_MAX_SET: Final = 50_000_000
 MAX_PURPOSE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """One key: the Python types its value may have, the kinds it belongs to, and what to write there."""
-
-    types: tuple[type, ...]
-    help: str
-    kinds: tuple[str, ...] = KINDS
-    required: bool = False
-
-
-_TOP: Final = {
-    "kind": _Key((str,), "overlap | audience", required=True),
-    "purpose": _Key((str,), "why the data is used, as agreed with the people concerned", required=True),
-    "identifier": _Key((str,), "canonical form both sides match on, such as phone", required=True),
-    "suite": _Key((str,), "x25519-ell2 | ristretto255"),
-    "receiver": _Key((str,), "who learns the result: bank | platform | both", required=True),
-    "output": _Key((str,), "matched | unmatched", kinds=("audience",)),
-    "holdout": _Key((int, float), "share of the sender's set kept back, 0 to 0.9", kinds=("audience",)),
-    "bank": _Key((dict,), "the bank's columns", required=True),
-    "platform": _Key((dict,), "the platform's columns", required=True),
-    "policy": _Key((dict,), "thresholds and limits"),
-}
-_SIDE: Final = {
-    "identifier": _Key((str,), "the column with the identifier", required=True),
-    "tier": _Key((str,), "the column with the tier"),
-    "tiers": _Key((list,), "the tiers, highest first"),
-    "keep": _Key((str,), "which row of a person counts: first | last"),
-    "region": _Key((str,), "country of phone numbers without a country code, such as CN"),
-    "delimiter": _Key((str,), "the CSV delimiter, where it cannot be guessed"),
-    "encoding": _Key((str,), "the text encoding, where it cannot be guessed"),
-}
-_POLICY: Final = {
-    "min_group": _Key((int,), "fewest persons of a set, a tier, a count and a list"),
-    "max_set": _Key((int,), "most persons of one side's set"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SideSpec:
-    """One party's part of a job file: which column is what, and how its file is read."""
-
-    identifier: str
-    tier: str | None = None
-    tiers: tuple[str, ...] = ()
-    keep: str = "first"
-    region: str = "CN"
-    delimiter: str | None = None
-    encoding: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A job file that was read and checked; ``source`` is its path, for messages."""
-
-    source: str
-    kind: Kind
-    purpose: str
-    form: Form
-    suite: Suite
-    receiver: str
-    bank: SideSpec
-    platform: SideSpec
-    output: str = "matched"
-    holdout: float = 0.0
-    min_group: int = DEFAULT_MIN_GROUP
-    max_set: int = DEFAULT_MAX_SET
-
-    def side(self, name: str) -> SideSpec:
-        """Return the part of ``bank`` or ``platform``."""
-        return self.bank if name == "bank" else self.platform
-
-    @property
-    def both(self) -> bool:
-        """Whether both parties receive their matches."""
-        return self.receiver == "both"
-
-    @property
-    def protocol_receiver(self) -> str:
-        """The party in the receiver's role; with two receivers the platform, so the bank sends first."""
-        return "platform" if self.both else self.receiver
-
-    @property
-    def protocol_sender(self) -> str:
-        """The party in the sender's role."""
-        return "bank" if self.protocol_receiver == "platform" else "platform"
+MAX_HOLDOUT: Final = Decimal("0.9")
 
 
 def load_job(path: str | Path) -> tuple[Job, dict[str, Any]]:
@@ -134,7 +72,8 @@ def load_job(path: str | Path) -> tuple[Job, dict[str, Any]]:
         ) from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # tomllib's own error is a ValueError, and so is that of a number with thousands of digits.
         raise UsageError(
             f"The job file {source} is not valid TOML: {error}.",
             hint='text goes in quotes, as in kind = "audience"',
@@ -144,16 +83,60 @@ def load_job(path: str | Path) -> tuple[Job, dict[str, Any]]:
 
 
 def parse_job(table: Mapping[str, Any], source: str) -> Job:
-    """Check ``table``, the parsed content of the job file ``source``."""
-    kind = _kind(table, source)
-    _check(table, _TOP, "", kind.value, source)
-    sides = {}
-    for name in SIDES:
-        _check(table[name], _SIDE, name, kind.value, source)
-        sides[name] = _side(table[name], name, source)
-    policy = table.get("policy", {})
-    _check(policy, _POLICY, "policy", kind.value, source)
+    """Check ``table``, the parsed content of the job file ``source``.
 
+    Raises ``UsageError`` that names the key, its section and the file.
+    """
+    kind = _kind(table, source)
+    place = Place(source, kind=kind.value)
+    check_keys(table, jobkeys.TOP, place)
+    if "arms" in table:
+        check_keys(table["arms"], jobkeys.ARMS, place.inside("arms"))
+    holder = read_value_holder(table, place) if kind.is_sum else None
+    sides = {name: _side(table, name, Place(source, name, kind.value, holder)) for name in SIDES}
+    policy, at = table.get("policy", {}), place.inside("policy")
+    check_keys(policy, jobkeys.POLICY, at)
+
+    holdout = exact(table.get("holdout", 0))
+    if holdout is None or not 0 <= holdout <= MAX_HOLDOUT:
+        raise out_of_range("holdout", table["holdout"], place, f"use 0 to {MAX_HOLDOUT}")
+    min_group = whole(policy, "min_group", DEFAULT_MIN_GROUP, at, least=1, most=MAX_SET)
+    max_set = whole(policy, "max_set", DEFAULT_MAX_SET, at, least=1, most=MAX_SET)
+    if min_group > max_set:
+        raise UsageError(
+            f"min_group = {min_group} in {at} is above max_set = {max_set}.",
+            hint="no set could have that size; lower min_group or raise max_set",
+        )
+    receivers = SIDES if kind is JobKind.OVERLAP else (*SIDES, "both")
+    return Job(
+        source=source,
+        kind=kind,
+        purpose=_purpose(table, source),
+        form=parse_form(table["identifier"]),
+        suite=suite_by_id(table.get("suite", DEFAULT_SUITE)),
+        receiver=choice(table, "receiver", receivers, place, "bank" if kind.is_sum else None),
+        output=choice(table, "output", ("matched", "unmatched"), place, "matched"),
+        holdout=float(holdout),
+        min_group=min_group,
+        max_set=max_set,
+        sums=read_sums(table, kind, sides, place) if kind.is_sum else None,
+        **sides,
+    )
+
+
+def _kind(table: Mapping[str, Any], source: str) -> JobKind:
+    value = table.get("kind")
+    if not isinstance(value, str):
+        # Missing, misspelt or not text: the table of keys says which.
+        check_keys(table, jobkeys.TOP, Place(source))
+    if value in KINDS:
+        return JobKind(value)
+    near = nearest(str(value), KINDS)
+    hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(KINDS)}"
+    raise UsageError(f'kind = "{value}" in {source} is unknown.', hint=hint)
+
+
+def _purpose(table: Mapping[str, Any], source: str) -> str:
     purpose = str(table["purpose"]).strip()
     if not purpose.isprintable():
         raise UsageError(
@@ -165,109 +148,35 @@ def parse_job(table: Mapping[str, Any], source: str) -> Job:
             f"purpose in {source} has {len(purpose)} characters.",
             hint=f"say in 1 to {MAX_PURPOSE} characters what the result is used for",
         )
-    receivers = SIDES if kind is Kind.OVERLAP else (*SIDES, "both")
-    holdout = float(table.get("holdout", 0))
-    if not 0 <= holdout <= 0.9:
-        raise UsageError(f"holdout = {holdout:g} in {source} is out of range.", hint="use 0 to 0.9")
-    min_group = _persons(policy, "min_group", DEFAULT_MIN_GROUP, source)
-    max_set = _persons(policy, "max_set", DEFAULT_MAX_SET, source)
-    if min_group > max_set:
-        raise UsageError(
-            f"min_group = {min_group} in [policy] of {source} is above max_set = {max_set}.",
-            hint="no set could have that size; lower min_group or raise max_set",
-        )
-    return Job(
-        source=source,
-        kind=kind,
-        purpose=purpose,
-        form=parse_form(table["identifier"]),
-        suite=suite_by_id(table.get("suite", DEFAULT_SUITE)),
-        receiver=_choice(table, "receiver", receivers, source),
-        output=_choice(table, "output", ("matched", "unmatched"), source, "matched"),
-        holdout=holdout,
-        min_group=min_group,
-        max_set=max_set,
-        **sides,
-    )
+    return purpose
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name most like ``name``, if one is near."""
-    close = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
-    return close[0] if close else None
-
-
-def _kind(table: Mapping[str, Any], source: str) -> Kind:
-    value = table.get("kind")
-    if not isinstance(value, str):
-        # Missing, misspelt or not text: the table of keys says which.
-        _check(table, _TOP, "", None, source)
-    if value in KINDS:
-        return Kind(value)
-    known = ", ".join(KINDS)
-    if value in LATER_KINDS:
-        raise UsageError(
-            f'kind = "{value}" in {source} is not in this version.', hint=f"this version knows {known}"
-        )
-    near = nearest(str(value), KINDS)
-    hint = f'did you mean "{near}"?' if near else f"use one of {known}"
-    raise UsageError(f'kind = "{value}" in {source} is unknown.', hint=hint)
-
-
-def _check(table: Any, keys: Mapping[str, _Key], section: str, kind: str | None, source: str) -> None:
-    """Check the keys of one section; ``kind`` is ``None`` while it is not known."""
-    where = f"[{section}] of {source}" if section else source
-    if not isinstance(table, Mapping):
-        raise UsageError(f"{section} in {source} is not a section.", hint=f"write it as [{section}]")
-    for name, value in table.items():
-        key = keys.get(name)
-        if key is None:
-            near = nearest(name, keys)
-            hint = f"did you mean {near}?" if near else f"the keys here are {', '.join(keys)}"
-            raise UsageError(f"{name} in {where} is an unknown key.", hint=hint, code="unknown_key")
-        if kind is not None and kind not in key.kinds:
-            raise UsageError(
-                f"{name} in {where} does not belong to kind = {kind!r}.",
-                hint=f"it belongs to {', '.join(key.kinds)}; take it out",
-                code="unknown_key",
-            )
-        if not isinstance(value, key.types) or isinstance(value, bool):
-            raise UsageError(f"{name} in {where} has a value of a wrong type.", hint=f"{name}: {key.help}")
-        if value == "":
-            raise UsageError(f"{name} in {where} is empty.", hint=f"{name}: {key.help}")
-    for name, key in keys.items():
-        if key.required and name not in table:
-            raise UsageError(f"{name} is missing in {where}.", hint=f"{name}: {key.help}")
-
-
-def _side(table: Mapping[str, Any], name: str, source: str) -> SideSpec:
+def _side(whole_table: Mapping[str, Any], name: str, place: Place) -> SideSpec:
+    table = whole_table[name]
+    check_keys(table, jobkeys.SIDE, place)
     tiers = table.get("tiers", [])
     if not all(isinstance(tier, str) and tier for tier in tiers) or len(set(tiers)) != len(tiers):
         raise UsageError(
-            f"tiers in [{name}] of {source} is not a list of different names.",
+            f"tiers in {place} is not a list of different names.",
             hint='write it highest first, as in tiers = ["gold", "silver"]',
         )
     if tiers and "tier" not in table:
-        raise UsageError(f"tiers in [{name}] of {source} needs a tier column.", hint='add tier = "COLUMN"')
-    _choice(table, "keep", ("first", "last"), f"[{name}] of {source}", "first")
-    return SideSpec(**{**table, "tiers": tuple(tiers)})
+        raise UsageError(f"tiers in {place} needs a tier column.", hint='add tier = "COLUMN"')
+    choice(table, "keep", ("first", "last"), place, "first")
+    spec = SideSpec(**{**table, "tiers": tuple(tiers), **read_columns(table, whole_table.get("arms"), place)})
+    check_side_columns(_columns(spec), place)
+    return spec
 
 
-def _choice(
-    table: Mapping[str, Any], key: str, choices: tuple[str, ...], where: str, default: str | None = None
-) -> str:
-    value = str(table.get(key, default))
-    if value not in choices:
-        near = nearest(value, choices)
-        hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(choices)}"
-        raise UsageError(f'{key} = "{value}" in {where} is not possible here.', hint=hint)
-    return value
-
-
-def _persons(table: Mapping[str, Any], key: str, default: int, source: str) -> int:
-    value = int(table.get(key, default))
-    if not 1 <= value <= MAX_SET:
-        raise UsageError(
-            f"{key} = {value} in [policy] of {source} is out of range.", hint=f"use 1 to {MAX_SET}"
-        )
-    return value
+def _columns(spec: SideSpec) -> list[tuple[str, str]]:
+    """Return (key, column) for each use of a column on one side."""
+    single = (("identifier", spec.identifier), ("tier", spec.tier), ("time", spec.time), ("cost", spec.cost))
+    several = (
+        ("stages", spec.stages),
+        ("tags", spec.tags),
+        ("values", [value.column for value in spec.values]),
+        ("groups", spec.groups),
+    )
+    return [(key, column) for key, column in single if column is not None] + [
+        (key, column) for key, columns in several for column in columns
+    ]

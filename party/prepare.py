@@ -1,18 +1,10 @@
-"""From a file to a masked, shuffled set: read, normalise, hash, mask, merge duplicates, shuffle (SPEC 5.1).
-
-Rows pass through in batches and each identifier is forgotten once it is masked: what is kept per row is its
-number, its masked point, its tier and its secret rank. Two rows are the same person exactly if their masked
-points are equal, so duplicates are merged without ever storing an identifier.
-"""
+"""From a file to a masked, shuffled set: read, normalise, hash, mask, merge duplicates, shuffle (SPEC 5.1)."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,37 +12,36 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from party.datasets import Batch, Dataset, check_unchanged, read_batches
+from party.datasets import Batch, Dataset, check_unchanged
 from party.disclosure import holds_back, tiered
 from party.estimate import rows_estimate
-from party.identifiers import REASONS, Normaliser
-from party.jobfile import Job
+from party.intake import (
+    INPUT_COLUMNS,
+    ArrayFile,
+    InputFacts,
+    InputRoot,
+    Intake,
+    PointWriter,
+    Reasons,
+    Rows,
+    check_least,
+    check_most,
+    own_chunk,
+)
+from party.jobspec import Job
 from party.progress import Progress
 from party.rejects import RejectsWriter
-from party.spool import Spool, disk_error
+from party.spool import Spool
 from party.tiers import TierColumn
 from party.workspace import Table, Workspace
 from psi.engines import Engine
-from psi.errors import PolicyRefusal, UsageError
 from psi.messages import Tier
-from psi.seed import LABEL_HOLDOUT, LABEL_ORDER, JobRandomness
-from psi.suites import domain_separation_tag
+from psi.seed import LABEL_HOLDOUT, JobRandomness
 from psi.terms import Terms
 
-# Batches that may be masked while the next one is read and hashed.
-_AHEAD: Final = 2
-_INPUT_COLUMNS: Final = "point BLOB, row_number UBIGINT, tier UTINYINT, rank UBIGINT, held BOOLEAN"
+__all__ = ["InputFacts", "InputRoot", "Preparation", "PreparedSet"]
 
-
-@dataclass(slots=True)
-class InputFacts:
-    """Counts of one side's input, for its report: rows and persons, never who."""
-
-    rows: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    duplicates: int = 0
-    persons: int = 0
-    held_back: int = 0
+_KEPT: Final = "tier UTINYINT, held BOOLEAN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,30 +62,7 @@ class PreparedSet:
 
     def chunk(self, sequence: int) -> bytes:
         """Return chunk ``sequence`` of the masked points."""
-        return self.spool.get("own-points", sequence)
-
-
-class InputRoot:
-    """Digest of a party's accepted input, independent of batch sizes (SPEC 3.3)."""
-
-    def __init__(self) -> None:
-        self._rows, self._lengths, self._bytes, self._tiers = (hashlib.sha256() for _ in range(4))
-
-    def update(
-        self, rows: npt.NDArray[np.uint64], identifiers: Sequence[bytes], tiers: npt.NDArray[np.uint8]
-    ) -> None:
-        """Add accepted rows in file order."""
-        self._rows.update(rows.astype("<u8").tobytes())
-        lengths = np.fromiter(map(len, identifiers), dtype="<u4", count=len(identifiers))
-        self._lengths.update(lengths.tobytes())
-        self._bytes.update(b"".join(identifiers))
-        self._tiers.update(tiers.tobytes())
-
-    def digest(self, labels: Sequence[str]) -> bytes:
-        """Return the root, given the tier labels in the order of their numbers."""
-        named = hashlib.sha256(b"".join(hashlib.sha256(label.encode()).digest() for label in labels))
-        parts = (self._rows, self._lengths, self._bytes, self._tiers, named)
-        return hashlib.sha256(b"".join(part.digest() for part in parts)).digest()
+        return own_chunk(self.spool, sequence)
 
 
 class Preparation:
@@ -113,17 +81,18 @@ class Preparation:
     ) -> None:
         self._job = job
         self._spec = job.side(side)
-        self._side = side
         self._dataset = dataset
         self._terms = terms
         self._randomness = randomness
-        self._engine = engine
         self._workspace = workspace
         self._progress = progress
-        self._tiers = TierColumn(self._spec, tiered(job, side), dataset.path)
-        self._facts = InputFacts()
+        self._intake = Intake(
+            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress
+        )
+        self._facts = self._intake.facts
         self._root = InputRoot()
-        self._table = workspace.table("input", _INPUT_COLUMNS)
+        self._tiers = TierColumn(self._spec, tiered(job, side), dataset.path)
+        self._numbers: npt.NDArray[np.uint8] = np.zeros(0, dtype=np.uint8)
         self._holdout_key = randomness.key(LABEL_HOLDOUT) if holds_back(job, side) else None
 
     def run(self, rejects: Path) -> PreparedSet:
@@ -131,62 +100,34 @@ class Preparation:
 
         Raises ``UsageError`` or ``PolicyRefusal`` that names the file, the column or the tier.
         """
+        table = self._workspace.table("input", f"{INPUT_COLUMNS}, {_KEPT}")
         with RejectsWriter(rejects, self._spec.identifier) as rejected:
             with self._progress.phase("read", rows_estimate(self._dataset)):
-                self._read(rejected)
-            self._require_some()
+                self._intake.read(self, table, rejected)
             with self._progress.phase("order"):
-                prepared = self._order()
+                prepared = self._order(table)
             check_unchanged(self._dataset)
             rejected.commit()
         return prepared
 
-    # -- reading
+    # -- reading: what a match keeps of a row
 
-    def _read(self, rejected: RejectsWriter) -> None:
-        normaliser = Normaliser(self._job.form, region=self._spec.region)
-        tag = domain_separation_tag(self._terms.suite, self._terms.contract)
-        scalar = self._randomness.scalar(self._terms.suite)
-        columns = [self._spec.identifier, *self._tiers.columns]
-        with ThreadPoolExecutor(1, "veiljoin-mask") as masking:
-            pending: deque[tuple[Future[bytes], pa.RecordBatch]] = deque()
-            for batch in read_batches(self._dataset, columns):
-                identifiers, kept = self._accept(batch, normaliser, rejected)
-                if identifiers:
-                    masked = masking.submit(self._engine.hash_and_mask, tag, identifiers, scalar)
-                    pending.append((masked, kept))
-                if len(pending) > _AHEAD:
-                    self._store(*pending.popleft())
-                self._progress.advance(len(batch))
-            while pending:
-                self._store(*pending.popleft())
-        scalar.destroy()
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns to read beside the identifier."""
+        return self._tiers.columns
 
-    def _accept(
-        self, batch: Batch, normaliser: Normaliser, rejected: RejectsWriter
-    ) -> tuple[list[bytes], pa.RecordBatch]:
-        """Return the canonical identifiers of the usable rows, and what is kept of each."""
-        cells = batch.columns[self._spec.identifier]
-        normalised = normaliser(cells)
-        tiers, reason = self._tiers.read(batch, normalised.reason)
-        refused = np.flatnonzero(reason)
-        if len(refused):
-            rejected.add(
-                (batch.first_row + refused).astype(np.uint64), cells.take(pa.array(refused)), reason[refused]
-            )
-        for code, count in enumerate(np.bincount(reason, minlength=len(REASONS))):
-            if code and count:
-                name = REASONS[code]
-                self._facts.rejected[name] = self._facts.rejected.get(name, 0) + int(count)
-        self._facts.rows += len(batch)
+    def decide(self, batch: Batch, reasons: Reasons) -> None:
+        """Refuse the rows without a usable tier."""
+        self._numbers, reasons[:] = self._tiers.read(batch, reasons)
 
-        usable = np.flatnonzero(reason == 0)
-        identifiers: list[bytes] = normalised.canonical.take(pa.array(usable)).to_pylist()
-        rows = (batch.first_row + usable).astype(np.uint64)
-        self._root.update(rows, identifiers, tiers[usable])
-        ranks = self._randomness.ranks(LABEL_ORDER, batch.first_row, len(batch))[usable]
-        columns = [pa.array(rows), pa.array(tiers[usable]), pa.array(ranks), self._held(identifiers)]
-        return identifiers, pa.record_batch(columns, names=["row_number", "tier", "rank", "held"])
+    def keep(
+        self, rows: Rows, usable: npt.NDArray[np.int64], identifiers: list[bytes]
+    ) -> Mapping[str, pa.Array]:
+        """Return tier and holdout of the usable rows."""
+        tiers = self._numbers[usable]
+        self._root.update(rows, identifiers, tiers)
+        return {"tier": pa.array(tiers), "held": self._held(identifiers)}
 
     def _held(self, identifiers: list[bytes]) -> pa.Array:
         """Whether each person is kept back: a secret HMAC, so all rows of a person agree (SPEC 5.5)."""
@@ -197,45 +138,20 @@ class Preparation:
         words = (hmac.digest(key, identifier, "sha256")[:8] for identifier in identifiers)
         return pa.array([int.from_bytes(word, "big") < below for word in words], type=pa.bool_())
 
-    def _store(self, masking: Future[bytes], kept: pa.RecordBatch) -> None:
-        size = self._terms.suite.element_size
-        points = pa.Array.from_buffers(pa.binary(size), kept.num_rows, [None, pa.py_buffer(masking.result())])
-        self._table.insert(pa.record_batch([points, *kept.columns], names=["point", *kept.schema.names]))
-
-    def _require_some(self) -> None:
-        if self._facts.rows > sum(self._facts.rejected.values()):
-            return
-        most = max(self._facts.rejected, key=lambda name: self._facts.rejected[name])
-        form = self._job.form
-        if most in ("looks_hashed", "wrong_hash"):
-            raise UsageError(
-                f"Column {self._spec.identifier!r} of {self._dataset.path} holds hashes in another form than "
-                f"the job's {form.text}.",
-                hint="identifier in the job file must say what was hashed and how, such as sha256:phone:cn11 or "
-                "md5:idfa:upper, and both sides need that same form",
-                code="form_mismatch",
-            )
-        raise UsageError(
-            f"None of the {self._facts.rows:,} rows of {self._dataset.path} can be used: column "
-            f"{self._spec.identifier!r} holds no valid {self._job.form.text} (mostly {most}).",
-            hint=f"check that the column is right and that identifier = {self._job.form.text!r} says its form",
-            code="all_rejected",
-        )
-
     # -- ordering
 
-    def _order(self) -> PreparedSet:
+    def _order(self, table: Table) -> PreparedSet:
         places = self._tiers.places()
         pick, with_row = ("min", "arg_min") if self._spec.keep == "first" else ("max", "arg_max")
         persons = self._workspace.table(
             "person", "point BLOB, row_number UBIGINT, tier UTINYINT, rank UBIGINT, held BOOLEAN"
         )
-        accepted = self._table.number("SELECT count(*) FROM {name}")
+        accepted = table.number("SELECT count(*) FROM {name}")
         persons.fill(
             f"SELECT point, {pick}(row_number), min(list_extract({places}, tier + 1)), "  # noqa: S608
-            f"{with_row}(rank, row_number), bool_or(held) FROM {self._table.name} GROUP BY point"
+            f"{with_row}(rank, row_number), bool_or(held) FROM {table.name} GROUP BY point"
         )
-        self._table.drop()
+        table.drop()
         labels = self._tiers.ordered()
         sizes = persons.pairs("SELECT tier, count(*) FROM {name} WHERE NOT held GROUP BY tier")
         held = persons.rows("SELECT row_number, tier FROM {name} WHERE held ORDER BY row_number")
@@ -258,49 +174,26 @@ class Preparation:
         )
 
     def _check_sizes(self, sizes: list[tuple[str, int]]) -> None:
-        total = sum(size for _, size in sizes)
-        path, minimum = self._dataset.path, self._terms.min_group
-        if total > self._job.max_set:
-            raise PolicyRefusal(
-                f"{path} holds {total:,} persons; the job allows max_set = {self._job.max_set:,}.",
-                hint="raise max_set in [policy] of the job file, or take a smaller segment",
-            )
+        path = self._dataset.path
+        persons = "persons after the holdout" if self._holdout_key is not None else "persons"
+        check_most(self._job, path, sum(size for _, size in sizes))
         for label, size in sizes:
-            if size < minimum:
-                what = f"Tier {label!r} of {path}" if label else str(path)
-                held = " after the holdout" if self._holdout_key is not None else ""
-                merge = "merge it with another tier" if label else "take a larger segment"
-                raise PolicyRefusal(
-                    f"{what} has {size:,} persons{held}, fewer than min_group = {minimum:,}.",
-                    hint=f"{merge}, or agree on a lower min_group in [policy] of the job file",
-                    code="too_small",
+            if label:
+                check_least(
+                    self._job, f"Tier {label!r} of {path}", persons, size, "merge it with another tier"
                 )
+            else:
+                check_least(self._job, str(path), persons, size)
 
     def _write_points(self, persons: Table, spool: Spool) -> npt.NDArray[np.uint64]:
         """Write the points in sending order, chunk by chunk, and the row number of each position."""
         chunk = self._terms.chunk_elements * self._terms.suite.element_size
         query = "SELECT point, row_number FROM {name} WHERE NOT held ORDER BY tier, rank, row_number"
-        origin_path = self._workspace.folder / "origin"
-        pending, sequence = bytearray(), 0
-        try:
-            with open(origin_path, "wb") as origin:
-                for batch in persons.batches(query):
-                    origin.write(np.ascontiguousarray(batch.column("row_number").to_numpy()).tobytes())
-                    pending += _contents(batch.column("point"))
-                    while len(pending) >= chunk:
-                        spool.put("own-points", sequence, bytes(pending[:chunk]))
-                        del pending[:chunk]
-                        sequence += 1
-                    self._progress.advance(batch.num_rows)
-            if pending:
-                spool.put("own-points", sequence, bytes(pending))
-            return np.memmap(origin_path, dtype=np.uint64, mode="r")
-        except OSError as error:
-            raise disk_error(error, self._workspace.folder) from None
-
-
-def _contents(column: pa.Array) -> bytes:
-    """Return the bytes of a binary column without nulls, back to back."""
-    offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[column.offset :]
-    data: bytes = column.buffers()[2][int(offsets[0]) : int(offsets[len(column)])].to_pybytes()
-    return data
+        size = 0
+        with ArrayFile(self._workspace, "origin", np.uint64) as origin, PointWriter(spool, chunk) as points:
+            for batch in persons.batches(query):
+                origin.add(batch.column("row_number").to_numpy())
+                points.add(batch.column("point"))
+                size += batch.num_rows
+                self._progress.advance(batch.num_rows)
+        return origin.mapped(size)

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from party.combine import combine
 from party.contract import Contract, draft
 from party.disclosure import Card, card_for
 from party.identity import Authority, new_identity, partner_uri, public_identity
 from party.jobfile import SIDES, Job
+from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
 from party.spool import disk_error
@@ -134,6 +136,8 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome
     try:
         reports = _Parties(plan, folder, listen, observe).run()
         result = _combine(plan, reports)
+        if plan.job.kind.is_sum:
+            write_reports(folder, result, plan.job)
         _publish(plan.out, folder, result)
         return Outcome(result, reports, plan.out, plan.card, plan.contract)
     finally:
@@ -321,6 +325,8 @@ def _check_writable(out: Path) -> None:
 
 def _combine(plan: Plan, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The rehearsal's own view: who runs both sides may see both. With two receivers the figures agree."""
+    if plan.job.kind.is_sum:
+        return combine(plan.job, plan.contract, reports)
     counting = plan.job.protocol_receiver
     told = reports[counting]
     return {
@@ -339,15 +345,19 @@ def _publish(out: Path, run_folder: Path, result: Mapping[str, Any]) -> None:
     """Move both parties' files to their places; files of an earlier run are replaced as a whole."""
     try:
         # The combined result is the mark of a whole one: it goes first and comes last.
-        (out / RESULT).unlink(missing_ok=True)
+        for name in (RESULT, *REPORT_FILES):
+            (out / name).unlink(missing_ok=True)
         for side in SIDES:
             target = out / side
             target.mkdir(mode=0o700, exist_ok=True)
             staged = run_folder / side / "staging"
-            for name in FILES:
+            for name in (*FILES, *REPORT_FILES):
                 (target / name).unlink(missing_ok=True)
             for path in sorted(staged.iterdir()):
                 os.replace(path, target / path.name)
+        for name in REPORT_FILES:
+            if (run_folder / name).exists():
+                os.replace(run_folder / name, out / name)
         write_json(run_folder / RESULT, result)
         os.replace(run_folder / RESULT, out / RESULT)
     except OSError as error:

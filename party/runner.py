@@ -13,38 +13,27 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
+from party.combine import header
 from party.contract import Contract, DatasetFacts, check_agrees, parse_contract
 from party.datasets import Dataset, open_dataset
 from party.identity import TlsMaterial, public_identity
+from party.intake import InputFacts
 from party.jobfile import Job, SideSpec, parse_job
+from party.match_part import MatchPart
 from party.measure import peak_memory_mb
-from party.prepare import Preparation, PreparedSet
+from party.part import Part, Setting
 from party.progress import Emit, Progress
-from party.results import (
-    HOLDOUT,
-    MATCHES,
-    REJECTS,
-    RESULT,
-    audience_rows,
-    figures,
-    holdout_rows,
-    write_json,
-    write_list,
-)
+from party.results import REJECTS, RESULT, write_json
 from party.session import agree, converse, say_goodbye, why_it_ended
 from party.spool import disk_error
+from party.sum_part import SumPart
 from party.transport import Link, Traffic
-from party.workspace import DiskKeep, Workspace
+from party.workspace import Workspace
 from psi.engines import Engine, available, open_engine
 from psi.errors import VeiljoinError
-from psi.participant import Participant
-from psi.receiver import Receiver
-from psi.results import AudienceResult
 from psi.secret import SecretBytes, SigningSeed
 from psi.seed import JobRandomness, new_seed
-from psi.sender import Sender
-from psi.suites import Suite
-from psi.terms import Role
+from psi.suites import Suite, suite_by_id
 
 SOFTWARE: Final = "veiljoin 0.1.0"
 
@@ -122,7 +111,7 @@ def _unpack(text: str) -> bytes:
 def open_side(spec: SideSpec, path: Path) -> Dataset:
     """Open the dataset of one side and check that the columns it names are there."""
     dataset = open_dataset(path, delimiter=spec.delimiter, encoding=spec.encoding)
-    dataset.require(*(column for column in (spec.identifier, spec.tier) if column))
+    dataset.require(*spec.columns)
     return dataset
 
 
@@ -142,8 +131,8 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
 class _Done:
     """What is left of a protocol that ran to its end."""
 
-    prepared: PreparedSet
-    role: Participant
+    part: Part
+    facts: InputFacts
     engine: Engine
     traffic: Traffic
 
@@ -161,7 +150,7 @@ class SideRun:
         self.progress = Progress(emit)
         self._job: Job = parse_job(config.job_table, config.job_source)
         self._contract: Contract = parse_contract(config.contract)
-        self._terms = self._contract.terms()
+        self._suite = suite_by_id(self._contract.body["suite"])
         self._dataset: Dataset = open_side(self._job.side(config.side), config.data)
         self._contract.seconds_left(datetime.datetime.now(datetime.UTC))
         own = dataset_facts(self._dataset)
@@ -210,55 +199,74 @@ class SideRun:
             raise RuntimeError("over() comes first")
         done = self._done
         with self.progress.phase("write"):
-            report = await asyncio.to_thread(self._write, done.prepared, done.role)
-        report["party"] |= {
-            "bytes_sent": done.traffic.sent,
-            "bytes_received": done.traffic.received,
-            "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
-            "engine": done.engine.name,
-            "threads": done.engine.threads,
-            "peak_memory_mb": peak_memory_mb(done.engine.processes),
+            figures, files = await asyncio.to_thread(done.part.write, self._config.staging)
+        if (self._config.staging / REJECTS).exists():
+            files = [REJECTS, *files]
+        facts = done.facts
+        report = figures | {
+            "party": {
+                "rows_read": facts.rows,
+                "rejected": facts.rejected,
+                "duplicates": facts.duplicates,
+                "unique_persons": facts.persons,
+                "held_back": facts.held_back,
+                "files": files,
+                "bytes_sent": done.traffic.sent,
+                "bytes_received": done.traffic.received,
+                "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
+                "engine": done.engine.name,
+                "threads": done.engine.threads,
+                "peak_memory_mb": peak_memory_mb((*done.engine.processes, *done.part.processes)),
+                **done.part.details,
+            }
         }
         write_json(self._config.staging / RESULT, self._own_result(report))
         return report
 
     async def _run(self, link: Link) -> None:
-        config, terms = self._config, self._terms
+        config = self._config
         with self.progress.phase("agree"):
             await agree(link, self._contract, config.side, config.identity, SOFTWARE)
         randomness = JobRandomness(new_seed(), self._contract.hash)
         self._open.callback(randomness.destroy)
         engine = self._open_engine()
-        workspace = self._open.enter_context(Workspace(config.work, config.threads))
-        preparation = Preparation(
-            self._job, config.side, self._dataset, terms, randomness, engine, workspace, self.progress
+        setting = Setting(
+            job=self._job,
+            side=config.side,
+            contract=self._contract,
+            dataset=self._dataset,
+            randomness=randomness,
+            engine=engine,
+            workspace=self._open.enter_context(Workspace(config.work, config.threads)),
+            progress=self.progress,
+            threads=config.threads,
+            closing=self._open,
         )
-        prepared = await self._while_linked(link, preparation.run, config.staging / REJECTS)
-
-        part = Receiver if self._contract.role(config.side) is Role.RECEIVER else Sender
-        role: Participant = part(terms, randomness, prepared, engine, DiskKeep(workspace, terms))
+        part: Part = SumPart(setting) if self._job.kind.is_sum else MatchPart(setting)
+        facts = await self._while_linked(link, part.prepare, config.staging / REJECTS)
+        role = part.role()
         try:
             with self.progress.phase("exchange"):
-                await converse(link, role, workspace.spool("in"), self.progress)
+                await converse(link, role, setting.workspace.spool("in"), self.progress)
         except BaseException:
             role.close()
             raise
-        self._done = _Done(prepared, role, engine, link.traffic)
+        self._done = _Done(part, facts, engine, link.traffic)
 
     def _open_engine(self) -> Engine:
-        engine = open_engine(self._terms.suite, self._config.engine, self._config.threads)
+        engine = open_engine(self._suite, self._config.engine, self._config.threads)
         self._open.callback(engine.close)
         self._emit(
             {
                 "event": "engine",
                 "engine": engine.name,
                 "threads": engine.threads,
-                "passed_over": [] if self._config.engine else passed_over(self._terms.suite, engine.name),
+                "passed_over": [] if self._config.engine else passed_over(self._suite, engine.name),
             }
         )
         return engine
 
-    async def _while_linked(self, link: Link, work: Callable[[Path], PreparedSet], path: Path) -> PreparedSet:
+    async def _while_linked(self, link: Link, work: Callable[[Path], InputFacts], path: Path) -> InputFacts:
         """Run ``work(path)`` in a thread; if the link ends meanwhile, stop it and say why."""
         working = asyncio.create_task(asyncio.to_thread(work, path))
         ended = asyncio.create_task(link.ended.wait())
@@ -274,37 +282,14 @@ class SideRun:
                 self.progress.stop()
                 await asyncio.gather(working, return_exceptions=True)
 
-    def _write(self, prepared: PreparedSet, role: Participant) -> dict[str, Any]:
-        config, job = self._config, self._job
-        column = job.side(config.side).identifier
-        files = [REJECTS] if (config.staging / REJECTS).exists() else []
-        result = role.result
-        if isinstance(result, AudienceResult) and result.tier_of is not None:
-            rows, tiers = audience_rows(result.tier_of, result.peer_tiers, prepared, job.output)
-            write_list(config.staging / MATCHES, self._dataset, column, rows, tiers)
-            files.append(MATCHES)
-        if len(prepared.held_back[0]):
-            rows, tiers = holdout_rows(prepared)
-            write_list(config.staging / HOLDOUT, self._dataset, column, rows, tiers)
-            files.append(HOLDOUT)
-        facts = prepared.facts
-        return figures(job, config.side, prepared, role.peer, result) | {
-            "party": {
-                "rows_read": facts.rows,
-                "rejected": facts.rejected,
-                "duplicates": facts.duplicates,
-                "unique_persons": facts.persons,
-                "held_back": facts.held_back,
-                "files": files,
-            }
-        }
-
     def _own_result(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """This side's own result file: the combined one of a rehearsal holds both."""
+        head = header(self._job, self._contract) if self._job.kind.is_sum else {}
         return {
             "kind": self._job.kind.value,
             "job": self._contract.job,
             "contract": self._contract.hash.hex(),
+            **head,
             **{key: value for key, value in report.items() if key != "party"},
             "parties": {self._config.side: report["party"]},
         }

@@ -1,7 +1,8 @@
 """One job's working data on disk: DuckDB for what must be grouped, sorted and joined out of core.
 
 What lies here, and what DuckDB may spill to its temporary files, is row numbers, masked points, tokens, tier
-numbers and secret ranks: never an identifier, a hash of one or a key. The folder is private (mode 0700) and is
+numbers and secret ranks, and for a grouped sum the party's own outcomes (days, amounts, stages, numbers of labels)
+beside masked points: never an identifier, a hash of one or a key. The folder is private (mode 0700) and is
 removed when the job ends, however it ends.
 """
 
@@ -9,23 +10,38 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from federated.ports import PairJoin, RecordShelf
 from party.spool import Spool, disk_error
 from psi.errors import VeiljoinError
 from psi.ports import Ranks, TokenJoin, TokenShelf
-from psi.terms import Terms
+from psi.suites import Suite
 
 # What DuckDB may hold before it spills. Measured with `veiljoin bench match`: more gains nothing at 1M rows.
 MEMORY_LIMIT: Final = "160MB"
 _BATCH: Final = 65_536
+# Bytes of records that are handed out together.
+_RECORD_BYTES: Final = 1 << 20
+
+
+class Chunked(Protocol):
+    """The part of a contract's terms that shelves look at; those of a match and of a sum have it."""
+
+    @property
+    def suite(self) -> Suite:
+        """The suite, which says how long a token is."""
+
+    @property
+    def chunk_elements(self) -> int:
+        """Elements of one chunk."""
 
 
 class Workspace:
@@ -35,6 +51,7 @@ class Workspace:
         self.folder = folder
         self._threads = threads or max(1, os.cpu_count() or 1)
         self._tables = 0
+        self._files = 0
 
     def __enter__(self) -> Workspace:
         try:
@@ -70,9 +87,26 @@ class Workspace:
         name = f"{prefix}_{self._tables}"
         return Table(self, name, columns)
 
+    def file(self, prefix: str) -> Path:
+        """Return the path of a file of its own, which is not there yet; it goes with the workspace."""
+        self._files += 1
+        return self.folder / f"{prefix}-{self._files}"
+
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own to the job's database, for one caller in one thread."""
         return self._database.cursor()
+
+
+def moment_order(keep: str) -> Callable[[str], str]:
+    """Return SQL that picks a column of a person's first or last row (``keep``), by ``moment``, then ``row_number``.
+
+    Rows without a moment are picked only where a person has no other.
+    """
+    first = keep == "first"
+    beyond = (1 << 63) - 1 if first else -(1 << 63) + 1
+    # Both in one number of 128 bits; there are fewer than 2^40 rows.
+    key = f"(coalesce(moment, {beyond})::HUGEINT * {1 << 40} + row_number::HUGEINT)"
+    return lambda column: f"{'arg_min' if first else 'arg_max'}({column}, {key})"
 
 
 class Table:
@@ -111,9 +145,13 @@ class Table:
 
     def pairs(self, query: str) -> dict[int, int]:
         """Return the two number columns of ``query`` as a mapping."""
+        return {row[0]: row[1] for row in self.tuples(query)}
+
+    def tuples(self, query: str) -> list[tuple[int, ...]]:
+        """Return the rows of ``query``, whose columns are whole numbers."""
         with self._workspace.cursor() as cursor:
             rows = self._guard(cursor, query.format(name=self.name)).fetchall()
-        return {int(key): int(value) for key, value in rows}
+        return [tuple(map(int, row)) for row in rows]
 
     def rows(self, query: str) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
         """Return the columns ``row_number`` and ``tier`` of ``query``."""
@@ -169,8 +207,8 @@ def _token_batch(start: int, tokens: bytes) -> pa.RecordBatch:
     return pa.record_batch(columns, names=["position", "high", "low"])
 
 
-class DiskJoin:
-    """A ``psi.ports.TokenJoin`` in DuckDB."""
+class _DiskTokens:
+    """The tokens of both sides in two tables, with the positions at which they came."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._own = workspace.table("own", _COLUMNS)
@@ -195,25 +233,43 @@ class DiskJoin:
         query = "SELECT sum(n - 1) FROM (SELECT count(*) AS n FROM {name} GROUP BY high, low HAVING n > 1)"
         return self._own.number(query), self._peer.number(query)
 
-    def match(self, peer_sizes: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """Return 0 or 1 + the partner's tier per own position."""
-        bounds = np.cumsum(np.asarray(peer_sizes, dtype=np.uint64))
-        tier_of = np.zeros(self._sizes[self._own.name], dtype=np.uint8)
+    def _pairs(self) -> Iterator[tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]]:
+        """Yield own and partner's positions of equal tokens."""
         query = (
             f"SELECT own.position AS own, peer.position AS peer FROM {self._own.name} AS own "  # noqa: S608
             f"JOIN {self._peer.name} AS peer ON own.high = peer.high AND own.low = peer.low"
         )
         for batch in self._own.batches(query):
-            own = batch.column("own").to_numpy()
-            peer = batch.column("peer").to_numpy()
+            yield batch.column("own").to_numpy(), batch.column("peer").to_numpy()
+
+
+class DiskJoin(_DiskTokens):
+    """A ``psi.ports.TokenJoin`` in DuckDB."""
+
+    def match(self, peer_sizes: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """Return 0 or 1 + the partner's tier per own position."""
+        bounds = np.cumsum(np.asarray(peer_sizes, dtype=np.uint64))
+        tier_of = np.zeros(self._sizes[self._own.name], dtype=np.uint8)
+        for own, peer in self._pairs():
             tier_of[own] = 1 + np.searchsorted(bounds, peer, side="right")
         return tier_of
+
+
+class DiskPairJoin(_DiskTokens):
+    """A ``federated.ports.PairJoin`` in DuckDB."""
+
+    def partners(self) -> npt.NDArray[np.int64]:
+        """Return the partner's position per own position, or -1."""
+        position_of = np.full(self._sizes[self._own.name], -1, dtype=np.int64)
+        for own, peer in self._pairs():
+            position_of[own] = peer
+        return position_of
 
 
 class DiskShelf:
     """A ``psi.ports.TokenShelf`` in DuckDB."""
 
-    def __init__(self, workspace: Workspace, terms: Terms) -> None:
+    def __init__(self, workspace: Workspace, terms: Chunked) -> None:
         self._table = workspace.table("shelf", _COLUMNS)
         self._workspace = workspace
         self._size = 0
@@ -231,12 +287,12 @@ class DiskShelf:
 
     def shuffled(self, sizes: Sequence[int], ranks: Ranks) -> Iterator[bytes]:
         """Yield all tokens, shuffled within consecutive groups."""
-        order = self._workspace.table("order", "position UBIGINT, part UTINYINT, rank UBIGINT")
+        order = self._workspace.table("order", "position UBIGINT, part UINTEGER, rank UBIGINT")
         bounds = np.cumsum(np.asarray(sizes, dtype=np.uint64))
         for start in range(0, self._size, _BATCH):
             count = min(_BATCH, self._size - start)
             positions = np.arange(start, start + count, dtype=np.uint64)
-            part = np.searchsorted(bounds, positions, side="right").astype(np.uint8)
+            part = np.searchsorted(bounds, positions, side="right").astype(np.uint32)
             columns = [pa.array(positions), pa.array(part), pa.array(ranks(start, count))]
             order.insert(pa.record_batch(columns, names=["position", "part", "rank"]))
         return self._read(
@@ -256,10 +312,47 @@ class DiskShelf:
             yield bytes(pending)
 
 
+class DiskRecordShelf:
+    """A ``federated.ports.RecordShelf`` in one file. Raises ``ValueError`` for parts of records and missing positions."""
+
+    def __init__(self, workspace: Workspace, size: int) -> None:
+        self._size = size
+        self._held = 0
+        self._path = workspace.file("records")
+        self._batch = max(1, _RECORD_BYTES // size)
+        try:
+            self._path.touch(mode=0o600, exist_ok=False)
+        except OSError as error:
+            raise disk_error(error, self._path.parent) from None
+
+    def append(self, records: bytes) -> None:
+        """Add records."""
+        if len(records) % self._size:
+            raise ValueError(f"records have {self._size} bytes each")
+        try:
+            with open(self._path, "ab") as file:
+                file.write(records)
+        except OSError as error:
+            raise disk_error(error, self._path.parent) from None
+        self._held += len(records) // self._size
+
+    def take(self, positions: Sequence[int] | npt.NDArray[np.int64]) -> Iterator[bytes]:
+        """Yield the records at ``positions``, in that order, in batches."""
+        wanted = np.asarray(positions, dtype=np.int64)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < self._held:
+            raise ValueError(f"a position is not one of the {self._held} records")
+        size = self._size
+        # Read, not mapped: pages of a mapped file would count as this process's memory.
+        with open(self._path, "rb", buffering=0) as file:
+            for start in range(0, len(wanted), self._batch):
+                places = (wanted[start : start + self._batch] * size).tolist()
+                yield b"".join(os.pread(file.fileno(), size, place) for place in places)
+
+
 class DiskKeep:
     """A ``psi.ports.Keep`` over a workspace."""
 
-    def __init__(self, workspace: Workspace, terms: Terms) -> None:
+    def __init__(self, workspace: Workspace, terms: Chunked) -> None:
         self._workspace = workspace
         self._terms = terms
 
@@ -270,3 +363,23 @@ class DiskKeep:
     def join(self) -> TokenJoin:
         """Return an empty join."""
         return DiskJoin(self._workspace)
+
+
+class DiskSumKeep:
+    """A ``federated.ports.SumKeep`` over a workspace."""
+
+    def __init__(self, workspace: Workspace, terms: Chunked) -> None:
+        self._workspace = workspace
+        self._terms = terms
+
+    def shelf(self) -> TokenShelf:
+        """Return an empty shelf of tokens."""
+        return DiskShelf(self._workspace, self._terms)
+
+    def join(self) -> PairJoin:
+        """Return an empty join."""
+        return DiskPairJoin(self._workspace)
+
+    def records(self, size: int) -> RecordShelf:
+        """Return an empty shelf of records of ``size`` bytes."""
+        return DiskRecordShelf(self._workspace, size)

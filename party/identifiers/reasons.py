@@ -39,6 +39,13 @@ _ROWS: Final[tuple[tuple[str, str, str], ...]] = (
     # Of the row rather than of the identifier (party/tiers.py).
     ("no_tier", "the row has no tier", "该行没有层级"),
     ("unknown_tier", "the row's tier is not one of the declared ones", "该行的层级不在声明之列"),
+    # Of the row in a grouped sum (party/values.py, party/groups.py).
+    ("no_time", "the row has no time, so it belongs to no day", "该行没有时间，无法归入日期"),
+    ("bad_time", "the time is not written in a way that can be read", "时间格式无法识别"),
+    ("bad_value", "an amount is not a decimal number", "金额不是十进制数"),
+    ("bad_flag", "a stage is neither 0 nor 1 (nor false, true, no, yes)", "阶段标记既不是 0 也不是 1"),
+    ("bad_label", "a group or tag is too long or cannot be shown safely", "分组或标签过长或无法安全显示"),
+    ("value_out_of_range", "an amount lies outside its declared bounds", "金额超出声明的范围"),
 )
 
 REASONS: Final[tuple[str, ...]] = tuple(row[0] for row in _ROWS)

@@ -297,6 +297,8 @@ def toml(table: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_value(each)}" for name, each in value.items()) + " }"
     # For text, numbers and lists of text JSON and TOML agree.
     return json.dumps(value, ensure_ascii=False)
 

@@ -482,7 +482,7 @@ def test_a_value_of_any_type_is_a_contract_or_refused(path: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("path", "value", "sentence"),
     [
-        (("kind",), "measure", "kind is not one that this version knows"),
+        (("kind",), "survey", "kind is not one that this version knows"),
         (("receiver",), "nobody", "receiver is nobody"),
         (("protocol_receiver",), "both", "protocol_receiver is nobody"),
         (("parties", "platform", "identity"), "ab" * 31, "platform.identity is not a public key"),

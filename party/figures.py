@@ -1,0 +1,315 @@
+"""The figures of a grouped sum as one side may read them: a role's result as the tables of result.json.
+
+Counts are whole numbers, amounts exact decimals as text, estimates from `federated.statistics`. A figure that was
+withheld is ``None`` with a reason, never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from federated.ports import Tag
+from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, CellResult, ScopeTotal, SumResult
+from federated.statistics import rate as share
+from federated.terms import (
+    CONVERSIONS,
+    CONVERTERS,
+    MATCHED,
+    RETAINED,
+    square_field,
+    stage_field,
+    sum_field,
+    tag_field,
+)
+from party.effects import (
+    ALL_WITHHELD,
+    cost_text,
+    decimal_text,
+    estimate,
+    funnel_entries,
+    lift_and_evaluation,
+    mean_of,
+    rate_of,
+)
+from party.jobspec import SIDES, Job, JobKind, SumSpec, ValueSpec
+
+NOT_TOLD: Final = "not_told_by_contract"
+# Figures outside the groups that cover the released ones only.
+RELEASED: Final = "released groups"
+# How an empty cell of a group column is shown.
+NO_LABEL: Final = "(none)"
+
+
+class Facts(Protocol):
+    """What a preparation tells of its own rows; the group holder's count, the value holder's are empty."""
+
+    @property
+    def moved(self) -> Mapping[int, int]:
+        """Persons by the number of days that their exposure day was moved to a later one."""
+
+    @property
+    def small_cells(self) -> int:
+        """Number of groups that were merged or dropped because they have too few persons."""
+
+
+def figures(
+    job: Job,
+    side: str,
+    result: SumResult,
+    *,
+    sizes: Mapping[str, int],
+    tags: Sequence[Tag],
+    facts: Facts,
+) -> dict[str, Any]:
+    """Return what ``side`` learned: ``totals``, ``groups`` and the rest of its result.json, and no more.
+
+    ``sizes`` are the persons of each side, ``tags`` those of a profile in slot order. Groups whose label the side
+    was not told are counted in ``suppressed_by`` and not listed. Raises ``UsageError`` for figures that cannot be.
+    """
+    spec = job.sums
+    if spec is None:
+        raise ValueError("only grouped sums have such figures")
+    table = _Table(job, spec, side == spec.group_holder, result, tags)
+    groups = list(table.groups())
+    told: dict[str, Any] = {
+        "totals": {f"{name}_persons": sizes[name] for name in SIDES} | table.total(),
+        "groups": groups,
+    }
+    if job.kind is JobKind.LIFT:
+        told |= table.lift()
+    if job.kind is JobKind.FUNNEL:
+        told["funnel"] = funnel_entries(
+            job,
+            spec,
+            groups,
+            table.deviations,
+            untold=not table.owns_groups and len(groups) < len(result.cells),
+            small=table.owns_groups and facts.small_cells > 0,
+        )
+    rules = table.suppressed(facts.small_cells)
+    told |= {"suppressed_groups": sum(rules.values()), "suppressed_by": rules, "withheld": table.withheld}
+    if spec.epsilon is not None and result.readable:
+        told["noise"] = {"epsilon": float(spec.epsilon), "standard_deviation": table.told_deviations()}
+    if spec.window is not None and table.owns_groups:
+        told["moved"] = {
+            "persons": sum(facts.moved.values()),
+            "days": {str(days): facts.moved[days] for days in sorted(facts.moved)},
+        }
+    return told
+
+
+class _Table:
+    """One side's view of one result; ``withheld`` fills up while the parts are made."""
+
+    def __init__(
+        self, job: Job, spec: SumSpec, owns_groups: bool, result: SumResult, tags: Sequence[Tag]
+    ) -> None:
+        self._job = job
+        self._spec = spec
+        self.owns_groups = owns_groups
+        self._result = result
+        self._tags = tags
+        self._values = job.side(spec.value_holder).values
+        self._stages = job.side(spec.value_holder).stages if job.kind is JobKind.FUNNEL else ()
+        self._retains = spec.window is not None and spec.window.retention_days is not None
+        self.deviations = {name: math.sqrt(variance) for name, variance in result.noise.items()}
+        self.withheld: list[dict[str, Any]] = []
+
+    # -- groups
+
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """Yield one row per group with a label; in a profile one per group and tag."""
+        for cell in self._result.cells:
+            if cell.label is None:
+                continue
+            parts = zip(self._job.label_columns, cell.label, strict=True)
+            group = {column: text or NO_LABEL for column, text in parts}
+            if self._job.kind is JobKind.PROFILE:
+                yield from self._profile_rows(group, cell)
+            else:
+                yield self._row(group, cell)
+
+    def _row(self, group: dict[str, str], cell: CellResult) -> dict[str, Any]:
+        told = cell.figures if cell.figures is not None else {}
+        row = {"group": group, "persons": cell.persons, **self._counts(told)}
+        if cell.cost is not None:
+            row["cost"] = cost_text(cell.cost)
+        row |= self._estimates(told, cell.persons, cells=1)
+        if cell.figures is None:
+            row["withheld"] = cell.withheld or NOT_TOLD
+        else:
+            hidden = [name for name in self._count_fields() if name not in told]
+            self.withheld += [
+                {"figure": _shown(name), "group": group, "reason": BELOW_MIN_CONVERTERS} for name in hidden
+            ]
+        return row
+
+    def _profile_rows(self, group: dict[str, str], cell: CellResult) -> Iterator[dict[str, Any]]:
+        if cell.figures is None:
+            reason = cell.withheld or NOT_TOLD
+            yield {"group": group, "persons": cell.persons, "matched": None, "withheld": reason}
+            return
+        matched = cell.figures[MATCHED]
+        for number, tag in enumerate(self._tags):
+            name = tag_field(number)
+            count = cell.figures.get(name)
+            # A tag column and a group column may have one name: they are of different files.
+            column = f"{self._spec.value_holder}_{tag.column}" if tag.column in group else tag.column
+            row = {"group": group | {column: tag.value}, "persons": cell.persons, "matched": count}
+            if count is None:
+                row["withheld"] = BELOW_MIN_GROUP
+            else:
+                noise = self._result.noise
+                row["share"] = estimate(
+                    share(
+                        count,
+                        matched,
+                        converters_noise=noise.get(name, 0.0),
+                        persons_noise=noise.get(MATCHED, 0.0),
+                    )
+                )
+            yield row
+
+    def _counts(self, told: Mapping[str, int]) -> dict[str, Any]:
+        counts: dict[str, Any] = {name: told.get(name) for name in (MATCHED, CONVERTERS, CONVERSIONS)}
+        counts["sums"] = {value.column: _amount(told, value) for value in self._values}
+        if self._stages:
+            counts["stages"] = {stage: told.get(stage_field(stage)) for stage in self._stages}
+        if self._retains:
+            counts["retained"] = told.get(RETAINED)
+        return counts
+
+    def _count_fields(self) -> tuple[str, ...]:
+        sums = (sum_field(value.column) for value in self._values)
+        retained = (RETAINED,) if self._retains else ()
+        return (CONVERTERS, CONVERSIONS, *map(stage_field, self._stages), *retained, *sums)
+
+    def _estimates(self, told: Mapping[str, int], persons: int, cells: int) -> dict[str, Any]:
+        def variance(name: str) -> float:
+            return cells * self._result.noise.get(name, 0.0)
+
+        estimates: dict[str, Any] = {"rate": rate_of(told, persons, variance(CONVERTERS))}
+        if self._values:
+            estimates["mean"] = {
+                value.column: mean_of(told, persons, value, variance) for value in self._values
+            }
+        return estimates
+
+    # -- totals
+
+    def total(self) -> dict[str, Any]:
+        """Return the total over all scopes: over all groups if ``complete``, else over the released ones."""
+        known = [total for total in self._result.totals if total.figures is not None]
+        complete = bool(known) and all(
+            total.complete and total.figures is not None for total in self._result.totals
+        )
+        told: dict[str, int] = {}
+        for name in known[0].figures or {} if known else {}:
+            parts = [total.figures[name] for total in known if total.figures and name in total.figures]
+            # A figure that one total lacks would cover other persons than the rest.
+            if len(parts) == len(known):
+                told[name] = sum(parts)
+        row: dict[str, Any] = {"persons": sum(total.persons for total in known) if known else None}
+        if self._job.kind is JobKind.PROFILE:
+            row[MATCHED] = told.get(MATCHED)
+        else:
+            row |= self._counts(told)
+            if known and self._job.kind is not JobKind.LIFT:  # a rate over both arms would mean nothing
+                cells = sum(self._cells(total) for total in known)
+                row |= self._estimates(told, row["persons"], cells)
+        costs = [total.cost for total in known if total.cost is not None]
+        if costs:
+            row["cost"] = cost_text(sum(costs))
+        if not known:
+            self.withheld.append(
+                {"figure": "totals", "reason": ALL_WITHHELD if self._result.readable else NOT_TOLD}
+            )
+        elif not complete:
+            self.withheld.append({"figure": "totals", "reason": self._main_rule(), "covers": RELEASED})
+        return row | {"complete": complete}
+
+    def lift(self) -> dict[str, Any]:
+        """Return ``arms``, ``lift`` and ``evaluation``."""
+        control = self._spec.arms.control if self._spec.arms is not None else ""
+        totals = sorted(self._result.totals, key=lambda total: total.scope != control)
+        arms = []
+        for total in totals:
+            told = total.figures if total.figures is not None else {}
+            persons = total.persons if total.figures is not None else None
+            arm: dict[str, Any] = {"arm": total.scope or NO_LABEL, "persons": persons, **self._counts(told)}
+            if total.cost is not None and total.figures is not None:
+                arm["cost"] = cost_text(total.cost)
+            arm |= self._estimates(told, total.persons, self._cells(total)) | {"complete": total.complete}
+            if total.figures is None:
+                arm["withheld"] = self._main_rule() if self._result.readable else NOT_TOLD
+            elif not total.complete:
+                self.withheld.append(
+                    {"figure": "arm", "arm": arm["arm"], "reason": self._main_rule(), "covers": RELEASED}
+                )
+            arms.append(arm)
+        if not self._result.readable:
+            self.withheld.append({"figure": "lift", "reason": NOT_TOLD})
+            return {"arms": arms, "lift": None, "evaluation": None}
+        found, reason = lift_and_evaluation(self._job, self._spec, totals, self._variance)
+        if reason is not None:
+            self.withheld.append({"figure": "lift", "reason": reason})
+        return {"arms": arms, **found}
+
+    def _variance(self, total: ScopeTotal, name: str) -> float:
+        return self._cells(total) * self._result.noise.get(name, 0.0)
+
+    def _cells(self, total: ScopeTotal) -> int:
+        """Return over how many cells ``total`` is; too many where a withheld cell's scope was not told."""
+        cells = [
+            cell
+            for cell in self._result.cells
+            if cell.scope == total.scope or (cell.label is None and cell.scope == "")
+        ]
+        return sum(total.complete or cell.figures is not None for cell in cells)
+
+    # -- what is withheld, and noise
+
+    def suppressed(self, small: int) -> dict[str, int]:
+        """Return the number of withheld groups by rule.
+
+        The group holder counts groups; remainders, which are made of small ones, are none. The value holder
+        doesn't know which cell is a remainder, nor what was dropped before.
+        """
+        if not self.owns_groups:
+            return {rule: count for rule, count in self._result.withheld.items() if count}
+        rules = Counter(cell.withheld for cell in self._result.cells if cell.label is not None)
+        rules[BELOW_MIN_GROUP] += small
+        return {rule: count for rule, count in rules.items() if rule is not None and count}
+
+    def _main_rule(self) -> str:
+        """Return the rule that withheld most groups."""
+        rules = self._result.withheld
+        return max(rules, key=lambda rule: rules[rule]) if any(rules.values()) else BELOW_MIN_GROUP
+
+    def told_deviations(self) -> dict[str, float]:
+        """Return the standard deviation of the noise within one group's figures, amounts in the column's unit."""
+        scales = {sum_field(value.column): value.scale for value in self._values}
+        squares = {square_field(value.column) for value in self._values}
+        told = {
+            name: deviation / scales.get(name, 1)
+            for name, deviation in self.deviations.items()
+            if name not in squares
+        }
+        for number, tag in enumerate(self._tags):
+            deviation = told.pop(tag_field(number), None)
+            if deviation is not None:
+                told[f"tag:{tag.column}"] = deviation
+        return told
+
+
+def _amount(told: Mapping[str, int], value: ValueSpec) -> str | None:
+    whole = told.get(sum_field(value.column))
+    return None if whole is None else decimal_text(whole, value.scale)
+
+
+def _shown(name: str) -> str:
+    """Return the field ``name`` as result.json names it."""
+    return name.replace("stage:", "stages.", 1).replace("sum:", "sums.", 1)

@@ -1,0 +1,85 @@
+"""A party's home: the folder with its policy and with what it must remember between jobs.
+
+policy.toml      the policy; without it the default one holds
+store.sqlite     budget, ledger and jobs (mode 0600)
+ledger/          sketches of earlier inputs and their key (mode 0700)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import sqlalchemy as sa
+
+from party.budget import Budget, Clock, local_clock
+from party.history import History
+from party.ledger import Ledger
+from party.policy import DEFAULT_POLICY, Policy, load_policy
+from party.spool import disk_error
+from party.store import Store
+from psi.errors import UsageError
+
+POLICY_FILE: Final = "policy.toml"
+STORE_FILE: Final = "store.sqlite"
+LEDGER_FOLDER: Final = "ledger"
+_PRIVATE: Final = 0o700
+
+
+class Home:
+    """An open home; a context manager that closes its store. Made by :meth:`open`."""
+
+    def __init__(self, folder: Path, policy: Policy, store: Store, clock: Clock) -> None:
+        self.folder = folder
+        self.policy = policy
+        self.store = store
+        self._clock = clock
+
+    @classmethod
+    def open(cls, path: str | Path, clock: Clock = local_clock) -> Home:
+        """Open the home at ``path``; a folder that isn't there is made, and nobody else may enter it.
+
+        Raises ``UsageError`` that names the file or folder.
+        """
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"The home {folder} is a file.", hint="name a folder", code="unwritable")
+        try:
+            for each in (folder, folder / LEDGER_FOLDER):
+                each.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+                # One that was there may be open to others, and it holds a key.
+                if each.stat().st_mode & 0o077:
+                    each.chmod(_PRIVATE)
+        except OSError as error:
+            raise disk_error(error, folder) from None
+        policy_file = folder / POLICY_FILE
+        policy = load_policy(policy_file) if policy_file.exists() else DEFAULT_POLICY
+        # Not as text, in which a path with a question mark would end there.
+        address = sa.URL.create("sqlite", database=str((folder / STORE_FILE).resolve()))
+        return cls(folder, policy, Store(address), clock)
+
+    def budget(self) -> Budget:
+        """Return the budget under this home's policy."""
+        return Budget(self.store, self.policy.budget, self._clock)
+
+    def ledger(self, dataset: str, partner: str) -> Ledger:
+        """Return the ledger of ``dataset`` and ``partner``; it remembers as long as the budget's period."""
+        period = self.policy.budget.period
+        return Ledger(self.store, self.folder / LEDGER_FOLDER, dataset, partner, period, self._clock)
+
+    def history(self) -> History:
+        """Return the jobs that this party has run."""
+        return History(self.store, self._clock)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

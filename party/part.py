@@ -1,0 +1,66 @@
+"""One side's part in one primitive: prepare the own set, play the role, write down what was learned.
+
+``party.runner`` drives a part; ``party.match_part`` and ``party.sum_part`` are the two there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from party.contract import Contract
+from party.datasets import Dataset
+from party.intake import InputFacts
+from party.jobspec import Job
+from party.progress import Progress
+from party.workspace import Workspace
+from psi.engines import Engine
+from psi.role import ProtocolRole
+from psi.seed import JobRandomness
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What every part works with. ``closing`` ends with the job, however it ends."""
+
+    job: Job
+    side: str
+    contract: Contract
+    dataset: Dataset
+    randomness: JobRandomness
+    engine: Engine
+    workspace: Workspace
+    progress: Progress
+    threads: int | None
+    closing: ExitStack
+
+
+class Part(Protocol):
+    """One side's part; its methods are called once each, in this order."""
+
+    def prepare(self, rejects: Path) -> InputFacts:
+        """Read the dataset and prepare the own set; rejected rows go to the file ``rejects``.
+
+        Raises ``UsageError`` or ``PolicyRefusal`` that names the file, the column or the setting.
+        """
+
+    def role(self) -> ProtocolRole[Any]:
+        """Return the role, which has not started."""
+
+    def write(self, staging: Path) -> tuple[dict[str, Any], list[str]]:
+        """Write result files below ``staging``; returns the figures for result.json and the names of the files."""
+
+    @property
+    def peer_persons(self) -> int:
+        """Persons of the partner's set, once it has announced itself."""
+
+    @property
+    def processes(self) -> Sequence[int]:
+        """Process ids of the part's own workers."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Further facts of this side for its report: sizes and engines, no figure."""

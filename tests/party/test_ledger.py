@@ -1,0 +1,287 @@
+"""The differencing ledger and a party's home: exact comparisons, nothing readable on disk, private files."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from party.home import Home
+from party.ledger import KEY_BYTES, Ledger, LedgerKey, LedgerSketch, difference, ledger_key
+from party.policy import DEFAULT_POLICY, Differencing
+from psi.errors import PolicyRefusal, UsageError
+
+NOISE, REFUSE = Differencing("noise"), Differencing("refuse")
+KEY = LedgerKey(bytes(range(KEY_BYTES)))
+DAY = datetime.timedelta(days=1)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
+
+    def __call__(self) -> datetime.datetime:
+        return self.now
+
+
+def people(start: int, stop: int) -> list[bytes]:
+    """Return canonical phone numbers."""
+    return [b"+86138%08d" % number for number in range(start, stop)]
+
+
+def sketched(ledger: Ledger, start: int, stop: int) -> np.ndarray:
+    """Return the tags of an input."""
+    sketch = ledger.sketch()
+    sketch.add(people(start, stop))
+    return sketch.finish()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def home(tmp_path: Path, clock: Clock) -> Iterator[Home]:
+    with Home.open(tmp_path / "home", clock) as home:
+        yield home
+
+
+@pytest.fixture
+def ledger(home: Home) -> Ledger:
+    return home.ledger("cards", "shop")
+
+
+def test_a_tag_is_an_hmac_cut_short() -> None:
+    sketch = LedgerSketch(KEY)
+    sketch.add([b"+8613800000000"])
+    expected = hmac.digest(bytes(range(KEY_BYTES)), b"+8613800000000", "sha256")[:8]
+    assert sketch.finish().tolist() == [int.from_bytes(expected, "little")]
+
+
+def test_a_sketch_is_sorted_and_knows_each_person_once() -> None:
+    whole, parts = LedgerSketch(KEY), LedgerSketch(KEY)
+    whole.add(people(0, 500))
+    parts.add(people(250, 500))
+    parts.add([])
+    parts.add(people(0, 300))
+    tags = parts.finish()
+    assert tags.dtype == np.uint64
+    assert np.array_equal(tags, whole.finish())
+    assert bool(np.all(tags[1:] > tags[:-1]))
+    assert LedgerSketch(KEY).finish().shape == (0,)
+
+
+sets = st.sets(st.integers(0, 2**64 - 1) | st.integers(0, 40), max_size=60)
+
+
+@given(sets, sets, st.none() | st.integers(1, 10), st.integers(1, 7))
+def test_the_difference_is_exact(first: set[int], second: set[int], stop: int | None, block: int) -> None:
+    arrays = [np.array(sorted(each), dtype=np.uint64) for each in (first, second)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("party.ledger._BLOCK", block)
+        found = difference(arrays[0], arrays[1], stop)
+    exact = len(first ^ second)
+    if stop is None or exact < stop:
+        assert found == exact
+    else:
+        assert stop <= found <= exact
+
+
+def test_the_nearest_earlier_input_is_found(ledger: Ledger) -> None:
+    assert ledger.compare(sketched(ledger, 0, 1000)) is None
+    for job, (start, stop) in {"far": (500, 1500), "near": (3, 1000), "nearer": (0, 998)}.items():
+        ledger.record(sketched(ledger, start, stop), job)
+    nearest = ledger.compare(sketched(ledger, 0, 1000))
+    assert nearest is not None
+    assert (nearest.job, nearest.difference) == ("nearer", 2)
+    # One out and one in: the sizes are equal, the inputs are not.
+    swapped = ledger.compare(sketched(ledger, 1, 999))
+    assert swapped is not None
+    assert (swapped.job, swapped.difference) == ("nearer", 2)
+    # The same again is no difference, and does not hide another.
+    again = ledger.compare(sketched(ledger, 0, 998))
+    assert again is not None
+    assert (again.job, again.difference) == ("near", 5)
+
+
+@pytest.mark.parametrize(
+    ("rules", "noised", "change", "admitted"),
+    [
+        (NOISE, False, 0, True),
+        (NOISE, False, 1, False),
+        (NOISE, False, 49, False),
+        (NOISE, False, 50, True),
+        (NOISE, True, 1, True),
+        (REFUSE, True, 1, False),
+        (REFUSE, False, 0, True),
+        (REFUSE, True, 50, True),
+        (Differencing("refuse", 10), False, 10, True),
+        (Differencing("refuse", 10), False, 9, False),
+    ],
+)
+@pytest.mark.parametrize("larger", [True, False])
+def test_who_is_admitted(
+    ledger: Ledger, rules: Differencing, noised: bool, change: int, admitted: bool, larger: bool
+) -> None:
+    ledger.admit(sketched(ledger, 0, 1000), "first", rules, 50, noised=False)
+    second = sketched(ledger, 0, 1000 + change if larger else 1000 - change)
+    if admitted:
+        ledger.admit(second, "second", rules, 50, noised=noised)
+        return
+    with pytest.raises(PolicyRefusal, match="differs from that of job first on 2026-11-22") as caught:
+        ledger.admit(second, "second", rules, 50, noised=noised)
+    assert caught.value.code.name == "too_small"
+    # By fewer than the threshold, and not by how many.
+    assert f"fewer than {rules.least(50)} persons" in str(caught.value)
+    assert ("epsilon" in caught.value.hint) == (rules.action == "noise")
+    assert "wait until 2026-12-22" in caught.value.hint
+
+
+def test_a_refused_input_is_not_remembered(ledger: Ledger) -> None:
+    ledger.admit(sketched(ledger, 0, 1000), "first", REFUSE, 50, noised=False)
+    with pytest.raises(PolicyRefusal):
+        ledger.admit(sketched(ledger, 0, 1049), "second", REFUSE, 50, noised=False)
+    # 51 from the first, 2 from the one that was refused.
+    ledger.admit(sketched(ledger, 0, 1051), "third", REFUSE, 50, noised=False)
+
+
+def test_a_job_that_released_nothing_is_forgotten(home: Home, ledger: Ledger) -> None:
+    entry = ledger.admit(sketched(ledger, 0, 1000), "first", REFUSE, 50, noised=False)
+    ledger.forget(entry)
+    ledger.admit(sketched(ledger, 0, 1001), "second", REFUSE, 50, noised=False)
+    assert len(list((home.folder / "ledger").glob("*.tags"))) == 1
+
+
+def test_other_datasets_and_partners_are_other_stories(home: Home, ledger: Ledger) -> None:
+    ledger.record(sketched(ledger, 0, 1000), "first")
+    for other in (home.ledger("cards", "another"), home.ledger("loans", "shop")):
+        assert other.compare(sketched(other, 0, 999)) is None
+
+
+def test_what_the_period_no_longer_covers_is_forgotten(home: Home, ledger: Ledger, clock: Clock) -> None:
+    ledger.record(sketched(ledger, 0, 1000), "first")
+    clock.now += 29 * DAY
+    assert ledger.purge() == 0
+    assert ledger.compare(sketched(ledger, 0, 999)) is not None
+    clock.now += DAY
+    assert ledger.compare(sketched(ledger, 0, 999)) is None
+    assert ledger.purge() == 1
+    assert [path.name for path in (home.folder / "ledger").iterdir()] == ["key"]
+
+
+def test_an_empty_input_is_compared_too(ledger: Ledger) -> None:
+    ledger.record(sketched(ledger, 0, 0), "empty")
+    nearest = ledger.compare(sketched(ledger, 0, 7))
+    assert nearest is not None
+    assert nearest.difference == 7
+
+
+def test_nothing_on_disk_or_in_a_repr_tells_a_person(home: Home, ledger: Ledger) -> None:
+    ledger.admit(sketched(ledger, 0, 1000), "first", REFUSE, 50, noised=False)
+    found = ledger.compare(sketched(ledger, 0, 998))
+    assert found is not None
+    assert "difference" not in repr(found)
+    assert "redacted" in repr(KEY)
+    content = b"".join(path.read_bytes() for path in home.folder.rglob("*") if path.is_file())
+    for identifier in people(0, 1000):
+        for form in (identifier, identifier[1:], identifier[3:]):
+            assert form not in content
+            for digest in (hashlib.sha256, hashlib.md5):
+                assert digest(form).digest()[:8] not in content
+
+
+def test_two_homes_have_nothing_in_common(tmp_path: Path) -> None:
+    tags = []
+    for name in ("bank", "platform"):
+        with Home.open(tmp_path / name) as home:
+            tags.append(sketched(home.ledger("cards", "shop"), 0, 1000))
+    assert len(np.intersect1d(tags[0], tags[1])) == 0
+
+
+@pytest.mark.parametrize("damage", ["gone", "shorter", "empty", "changed"])
+def test_a_damaged_ledger_admits_nobody(home: Home, ledger: Ledger, damage: str) -> None:
+    ledger.record(sketched(ledger, 0, 1000), "first")
+    (path,) = (home.folder / "ledger").glob("*.tags")
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"shorter": content[:-8], "empty": b"", "changed": content[::-1]}[damage])
+    with pytest.raises(UsageError, match=f"The ledger's file .*{path.name}") as caught:
+        ledger.admit(sketched(ledger, 0, 1000), "second", REFUSE, 50, noised=False)
+    assert "backup" in caught.value.hint
+
+
+def test_a_lost_or_wrong_key_is_told(home: Home, ledger: Ledger) -> None:
+    ledger.record(sketched(ledger, 0, 10), "first")
+    key = home.folder / "ledger" / "key"
+    key.write_bytes(b"short")
+    with pytest.raises(UsageError, match="has 5 bytes instead of 32"):
+        home.ledger("cards", "shop")
+    key.unlink()
+    with pytest.raises(UsageError, match="is gone") as caught:
+        home.ledger("cards", "shop")
+    assert caught.value.code.name == "missing_file"
+
+
+def test_the_key_of_who_was_faster_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.link
+
+    def overtaken(source: Path, target: Path) -> None:
+        target.write_bytes(b"k" * KEY_BYTES)
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    assert ledger_key(tmp_path).reveal() == b"k" * KEY_BYTES
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+# The home
+
+
+def test_a_home_is_private(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "home?x=1 #%20"
+    with Home.open(folder) as home:
+        assert home.policy == DEFAULT_POLICY
+        tags = sketched(home.ledger("cards", "shop"), 0, 10)
+        home.ledger("cards", "shop").record(tags, "first")
+        assert home.budget().spent("cards", "shop").runs == 0
+        assert home.history().last("cards", "shop") is None
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.rglob("*")]}
+    tag_file = next(name for name in modes if name.endswith(".tags"))
+    assert modes == {
+        folder.name: 0o700,
+        "ledger": 0o700,
+        "store.sqlite": 0o600,
+        "key": 0o600,
+        tag_file: 0o600,
+    }
+
+
+def test_a_home_that_was_open_to_others_is_closed_to_them(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o755)
+    (folder / "policy.toml").write_text("[limits]\nmin_group = 77\n")
+    with Home.open(folder) as home:
+        assert home.policy.limits.min_group == 77
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_home_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="file is a file"):
+        Home.open(tmp_path / "file")
+    with pytest.raises(UsageError, match="cannot be written: Not a directory"):
+        Home.open(tmp_path / "file" / "home")

@@ -73,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="the bank's address (default: a free port on loopback)",
     )
+    for side in ("bank", "platform"):
+        rehearse.add_argument(
+            f"--{side}-home",
+            type=Path,
+            metavar="FOLDER",
+            help=f"the {side}'s policy.toml, budget and ledger; without it the job file's own limits hold",
+        )
     _shared(rehearse)
     rehearse.set_defaults(run=_rehearse)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,22 +23,45 @@ _UNUSED_TIER: Final = {
 
 def rehearse(arguments: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    run_job(arguments, arguments.job, arguments.bank, arguments.platform, arguments.out, arguments.listen)
+    homes = {side: getattr(arguments, f"{side}_home") for side in SIDES}
+    run_job(
+        arguments,
+        arguments.job,
+        arguments.bank,
+        arguments.platform,
+        arguments.out,
+        arguments.listen,
+        homes={side: home for side, home in homes.items() if home is not None},
+    )
     return 0
 
 
 def run_job(
-    arguments: argparse.Namespace, job_path: Path, bank: Path, platform: Path, out: Path, listen: str
+    arguments: argparse.Namespace,
+    job_path: Path,
+    bank: Path,
+    platform: Path,
+    out: Path,
+    listen: str,
+    homes: Mapping[str, Path] | None = None,
 ) -> Outcome:
     """Run one job file and print its card, its progress and its summary."""
     job, table = load_job(job_path)
     data = {"bank": bank, "platform": platform}
-    drafted = plan(job, table, data, out, engine=arguments.engine, threads=arguments.threads)
+    drafted = plan(job, table, data, out, engine=arguments.engine, threads=arguments.threads, homes=homes)
+    job = drafted.job
     language, as_json = arguments.lang, arguments.json
     if as_json:
-        event = {"event": "card", "contract": drafted.contract.hash.hex(), "card": drafted.card.as_data()}
+        event = {
+            "event": "card",
+            "contract": drafted.contract.hash.hex(),
+            "card": drafted.card.as_data(),
+            "changes": [change.en for change in drafted.changes],
+        }
         print(json.dumps(event, ensure_ascii=False), flush=True)
     else:
+        for change in drafted.changes:
+            print(change.zh if language == "zh" else change.en)
         for line in card_lines(drafted.card, drafted.contract.hash, language):
             print(line)
         for side in SIDES:

@@ -248,30 +248,36 @@ def _complemented(counts: Mapping[int, int], small: set[int], rest: int, least: 
     order = sorted(counts, key=lambda slot: (counts[slot], slot))
     alone = [(counts[slot], _Range(0, least - 1)) for slot in small]
     views = [alone, [*alone, (rest, _Range(1, least - 1))]] if 0 < rest < least else [alone]
-    for shown_from in range(len(small), len(order) + 1):
-        large = [counts[slot] for slot in order[len(small) : shown_from]]
-        top = counts[order[shown_from]] if shown_from < len(order) else None
-        if all(_keeps_range(view, large, top, least) for view in views):
+    groups = [_Group(sum(count for count, _ in view), [each for _, each in view]) for view in views if view]
+    large = 0
+    for shown_from in range(len(small), len(order)):
+        top = counts[order[shown_from]]
+        if all(group.keeps_range(shown_from - len(small), large, top, least) for group in groups):
             return set(order[:shown_from])
+        large += top
     return set(order)
 
 
-def _keeps_range(
-    small: Sequence[tuple[int, _Range]], large: Sequence[int], top: int | None, least: int
-) -> bool:
-    """Return whether each of ``small`` (below ``least``) keeps a range, given the sum of all hidden counts.
+class _Group:
+    """Small counts of one column, ``jointly`` so many, and what is known of each before any sum is."""
 
-    ``top`` is the smallest shown count, which none of ``large`` exceeds.
-    """
-    jointly = sum(count for count, _ in small) + sum(large)
-    if not small:
-        return True
-    if len(small) + len(large) < 2 or jointly < least:
-        return False
-    above = jointly if top is None else top
-    ranges = [*(each for _, each in small), *[_Range(least, above)] * len(large)]
-    narrowed = (_narrowed(ranges, jointly, index) for index in range(len(small)))
-    return all(high - low >= least // 2 for low, high in narrowed)
+    def __init__(self, jointly: int, ranges: Sequence[_Range]) -> None:
+        self._jointly = jointly
+        self._size = len(ranges)
+        self._distinct = set(ranges)
+        self._low = sum(each.low for each in ranges)
+        self._high = sum(each.high for each in ranges)
+
+    def keeps_range(self, others: int, more: int, top: int, least: int) -> bool:
+        """Return whether each keeps ``least // 2``, hidden together with ``others`` large counts of ``more`` in all.
+
+        A large count is between ``least`` and ``top``, the smallest that is shown.
+        """
+        jointly = self._jointly + more
+        if self._size + others < 2 or jointly < least:
+            return False
+        low, high = self._low + others * least, self._high + others * top
+        return all(_left(each, jointly, low, high) >= least // 2 for each in self._distinct)
 
 
 def _known(terms: SumTerms, cell: HiddenCell) -> tuple[_Range, _Range]:
@@ -287,17 +293,16 @@ def _known(terms: SumTerms, cell: HiddenCell) -> tuple[_Range, _Range]:
     return matched, _Range(min(terms.min_converters, cell.converters), cell.persons)
 
 
-def _narrowed(ranges: Sequence[_Range], jointly: int, index: int) -> _Range:
-    """Return what is known of count ``index`` once the sum of all is known."""
-    low = sum(each.low for each in ranges) - ranges[index].low
-    high = sum(each.high for each in ranges) - ranges[index].high
-    return _Range(max(ranges[index].low, jointly - high), min(ranges[index].high, jointly - low))
+def _left(each: _Range, jointly: int, low: int, high: int) -> int:
+    """Return how far apart the bounds of one count are once the sum is known; ``low`` and ``high`` bound the sum."""
+    most = min(each.high, jointly - (low - each.low))
+    return most - max(each.low, jointly - (high - each.high))
 
 
 def _spread(ranges: Sequence[_Range], jointly: int, least: int) -> bool:
     """Return whether each count keeps ``least`` or more between its bounds once the sum of all is known."""
-    narrowed = (_narrowed(ranges, jointly, index) for index in range(len(ranges)))
-    return all(high - low >= least for low, high in narrowed)
+    low, high = sum(each.low for each in ranges), sum(each.high for each in ranges)
+    return all(_left(each, jointly, low, high) >= least for each in set(ranges))
 
 
 def _added(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:

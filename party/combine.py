@@ -37,7 +37,6 @@ def combine(job: Job, contract: Contract, reports: Mapping[str, Report]) -> dict
             groups,
             reader.get("noise", {}).get("standard_deviation", {}),
             untold=False,
-            small=not own["funnel"][0]["complete"],
         )
     result |= {key: own[key] for key in ("suppressed_groups", "suppressed_by")}
     result["withheld"] = reader["withheld"]
@@ -45,6 +44,11 @@ def combine(job: Job, contract: Contract, reports: Mapping[str, Report]) -> dict
         result["noise"] = reader["noise"]
     if "moved" in own:
         result["moved"] = own["moved"]
+    clipped = {
+        side: count for report in reports.values() for side, count in report.get("clipped", {}).items()
+    }
+    if clipped:
+        result["clipped"] = clipped
     return result | {"parties": {side: reports[side]["party"] for side in SIDES}}
 
 

@@ -124,31 +124,29 @@ def funnel_entries(
     deviations: Mapping[str, float],
     *,
     untold: bool,
-    small: bool,
 ) -> list[dict[str, Any]]:
     """Return the funnel over ``groups`` (rows of result.json): the group holder's stages, then the value holder's.
 
     A stage of the group holder counts all its persons who reached it or a later one; ``None`` when ``untold``: there
     are groups whose stage this side does not know. The value holder's stages are counted among those who reached
     the last of these, in released groups only, and the first step across is taken from the persons of the same
-    groups. ``complete`` is false where a group is missing from a count; ``small`` says that some were too small to
-    take part. ``deviations`` are the noise's standard deviations within one group.
+    groups. ``complete`` is false where a group is missing from a count. ``deviations`` are the noise's standard
+    deviations within one group.
     """
     first = job.label_columns[0]
     own, theirs = job.side(spec.group_holder).stages, job.side(spec.value_holder).stages
     rows = [(str(row["group"][first]), row) for row in groups]
-    whole = not untold and not small
     reached = [
         Stage(stage, None if untold else sum(int(row["persons"]) for at, row in rows if at in own[number:]))
         for number, stage in enumerate(own)
     ]
     entries = [
-        _entry(step.stage, spec.group_holder, step.of_previous, step.of_first, complete=whole)
+        _entry(step.stage, spec.group_holder, step.of_previous, step.of_first, complete=not untold)
         for step in steps(reached)
     ]
     last = [row for at, row in rows if at == own[-1]]
     told = [row for row in last if all(row["stages"][stage] is not None for stage in theirs)]
-    whole = whole and len(told) == len(last)
+    whole = not untold and len(told) == len(last)
     counted = [
         Stage(
             stage,

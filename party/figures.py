@@ -7,7 +7,6 @@ withheld is ``None`` with a reason, never 0.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -44,15 +43,11 @@ NO_LABEL: Final = "(none)"
 
 
 class Facts(Protocol):
-    """What a preparation tells of its own rows; the group holder's count, the value holder's are empty."""
+    """What a preparation tells of its own rows."""
 
     @property
-    def moved(self) -> Mapping[int, int]:
-        """Persons by the number of days that their exposure day was moved to a later one."""
-
-    @property
-    def small_cells(self) -> int:
-        """Number of groups that were merged or dropped because they have too few persons."""
+    def clipped(self) -> int:
+        """Values that were cut to the contract's bounds, and outcome rows beyond the most that count."""
 
 
 def figures(
@@ -66,8 +61,9 @@ def figures(
 ) -> dict[str, Any]:
     """Return what ``side`` learned: ``totals``, ``groups`` and the rest of its result.json, and no more.
 
-    ``sizes`` are the persons of each side, ``tags`` those of a profile in slot order. Groups whose label the side
-    was not told are counted in ``suppressed_by`` and not listed. Raises ``UsageError`` for figures that cannot be.
+    ``sizes`` are the persons of each side, ``tags`` those of a profile in slot order, ``facts`` of this side's own
+    rows. Groups whose label the side was not told are counted in ``suppressed_by`` and not listed. Raises
+    ``UsageError`` for figures that cannot be.
     """
     spec = job.sums
     if spec is None:
@@ -86,18 +82,20 @@ def figures(
             spec,
             groups,
             table.deviations,
-            untold=not table.owns_groups and len(groups) < len(result.cells),
-            small=table.owns_groups and facts.small_cells > 0,
+            untold=not table.knows_all_groups,
         )
-    rules = table.suppressed(facts.small_cells)
+    rules = {rule: count for rule, count in result.withheld.items() if count}
     told |= {"suppressed_groups": sum(rules.values()), "suppressed_by": rules, "withheld": table.withheld}
     if spec.epsilon is not None and result.readable:
         told["noise"] = {"epsilon": float(spec.epsilon), "standard_deviation": table.told_deviations()}
-    if spec.window is not None and table.owns_groups:
+    if spec.window is not None and (result.readable or table.owns_groups):
+        moved = dict(sorted(result.moved))
         told["moved"] = {
-            "persons": sum(facts.moved.values()),
-            "days": {str(days): facts.moved[days] for days in sorted(facts.moved)},
+            "persons": sum(moved.values()),
+            "days": {str(days): persons for days, persons in moved.items()},
         }
+    if facts.clipped:
+        told["clipped"] = {side: facts.clipped}
     return told
 
 
@@ -137,14 +135,11 @@ class _Table:
         row = {"group": group, "persons": cell.persons, **self._counts(told)}
         if cell.cost is not None:
             row["cost"] = cost_text(cell.cost)
-        row |= self._estimates(told, cell.persons, cells=1)
+        row |= self._estimates(told, cell.persons, sums=1)
         if cell.figures is None:
             row["withheld"] = cell.withheld or NOT_TOLD
         else:
-            hidden = [name for name in self._count_fields() if name not in told]
-            self.withheld += [
-                {"figure": _shown(name), "group": group, "reason": BELOW_MIN_CONVERTERS} for name in hidden
-            ]
+            self._note_hidden(told, "", {"group": group})
         return row
 
     def _profile_rows(self, group: dict[str, str], cell: CellResult) -> Iterator[dict[str, Any]]:
@@ -187,9 +182,17 @@ class _Table:
         retained = (RETAINED,) if self._retains else ()
         return (CONVERTERS, CONVERSIONS, *map(stage_field, self._stages), *retained, *sums)
 
-    def _estimates(self, told: Mapping[str, int], persons: int, cells: int) -> dict[str, Any]:
+    def _note_hidden(self, told: Mapping[str, int], prefix: str, where: Mapping[str, Any]) -> None:
+        """Note what is withheld of figures that are released."""
+        self.withheld += [
+            {"figure": prefix + _shown(name), **where, "reason": BELOW_MIN_CONVERTERS}
+            for name in self._count_fields()
+            if name not in told
+        ]
+
+    def _estimates(self, told: Mapping[str, int], persons: int, sums: int) -> dict[str, Any]:
         def variance(name: str) -> float:
-            return cells * self._result.noise.get(name, 0.0)
+            return sums * self._result.noise.get(name, 0.0)
 
         estimates: dict[str, Any] = {"rate": rate_of(told, persons, variance(CONVERTERS))}
         if self._values:
@@ -218,8 +221,7 @@ class _Table:
         else:
             row |= self._counts(told)
             if known and self._job.kind is not JobKind.LIFT:  # a rate over both arms would mean nothing
-                cells = sum(self._cells(total) for total in known)
-                row |= self._estimates(told, row["persons"], cells)
+                row |= self._estimates(told, row["persons"], sum(total.sums for total in known))
         costs = [total.cost for total in known if total.cost is not None]
         if costs:
             row["cost"] = cost_text(sum(costs))
@@ -229,12 +231,14 @@ class _Table:
             )
         elif not complete:
             self.withheld.append({"figure": "totals", "reason": self._main_rule(), "covers": RELEASED})
+        if known and self._job.kind is not JobKind.PROFILE:
+            self._note_hidden(told, "totals.", {})
         return row | {"complete": complete}
 
     def lift(self) -> dict[str, Any]:
         """Return ``arms``, ``lift`` and ``evaluation``."""
         control = self._spec.arms.control if self._spec.arms is not None else ""
-        totals = sorted(self._result.totals, key=lambda total: total.scope != control)
+        totals = sorted(self._result.totals, key=lambda total: (total.scope != control, total.scope))
         arms = []
         for total in totals:
             told = total.figures if total.figures is not None else {}
@@ -242,13 +246,15 @@ class _Table:
             arm: dict[str, Any] = {"arm": total.scope or NO_LABEL, "persons": persons, **self._counts(told)}
             if total.cost is not None and total.figures is not None:
                 arm["cost"] = cost_text(total.cost)
-            arm |= self._estimates(told, total.persons, self._cells(total)) | {"complete": total.complete}
+            arm |= self._estimates(told, total.persons, total.sums) | {"complete": total.complete}
             if total.figures is None:
                 arm["withheld"] = self._main_rule() if self._result.readable else NOT_TOLD
             elif not total.complete:
                 self.withheld.append(
                     {"figure": "arm", "arm": arm["arm"], "reason": self._main_rule(), "covers": RELEASED}
                 )
+            if total.figures is not None:
+                self._note_hidden(told, "", {"arm": arm["arm"]})
             arms.append(arm)
         if not self._result.readable:
             self.withheld.append({"figure": "lift", "reason": NOT_TOLD})
@@ -259,30 +265,15 @@ class _Table:
         return {"arms": arms, **found}
 
     def _variance(self, total: ScopeTotal, name: str) -> float:
-        return self._cells(total) * self._result.noise.get(name, 0.0)
-
-    def _cells(self, total: ScopeTotal) -> int:
-        """Return over how many cells ``total`` is; too many where a withheld cell's scope was not told."""
-        cells = [
-            cell
-            for cell in self._result.cells
-            if cell.scope == total.scope or (cell.label is None and cell.scope == "")
-        ]
-        return sum(total.complete or cell.figures is not None for cell in cells)
+        return total.sums * self._result.noise.get(name, 0.0)
 
     # -- what is withheld, and noise
 
-    def suppressed(self, small: int) -> dict[str, int]:
-        """Return the number of withheld groups by rule.
-
-        The group holder counts groups; remainders, which are made of small ones, are none. The value holder
-        doesn't know which cell is a remainder, nor what was dropped before.
-        """
-        if not self.owns_groups:
-            return {rule: count for rule, count in self._result.withheld.items() if count}
-        rules = Counter(cell.withheld for cell in self._result.cells if cell.label is not None)
-        rules[BELOW_MIN_GROUP] += small
-        return {rule: count for rule, count in rules.items() if rule is not None and count}
+    @property
+    def knows_all_groups(self) -> bool:
+        """Whether this side was told the label of every group: the group holder's own, or none is withheld."""
+        named = sum(cell.withheld is not None for cell in self._result.cells)
+        return self.owns_groups or (self._result.readable and named == sum(self._result.withheld.values()))
 
     def _main_rule(self) -> str:
         """Return the rule that withheld most groups."""

@@ -36,6 +36,7 @@ from party.intake import (
 )
 from party.jobspec import DEFAULT_TIMEZONE, Job, JobKind
 from party.jobsums import NO_STAGE
+from party.ledger import LedgerSketch
 from party.moments import NO_MOMENT, Clock
 from party.progress import Progress
 from party.rejects import RejectsWriter
@@ -91,6 +92,7 @@ class GroupPreparation:
         engine: Engine,
         workspace: Workspace,
         progress: Progress,
+        sketch: LedgerSketch | None = None,
     ) -> None:
         if job.sums is None:
             raise ValueError("a group holder has its part in a grouped sum")
@@ -103,7 +105,7 @@ class GroupPreparation:
         self._workspace = workspace
         self._progress = progress
         self._intake = Intake(
-            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress
+            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress, sketch
         )
         self._facts = self._intake.facts
         self._root = InputRoot()

@@ -22,6 +22,7 @@ import pyarrow as pa
 from party.datasets import Batch, Dataset, read_batches
 from party.identifiers import REASONS, Normaliser
 from party.jobspec import Job, SideSpec
+from party.ledger import LedgerSketch
 from party.progress import Progress
 from party.rejects import RejectsWriter
 from party.spool import Spool, disk_error
@@ -161,8 +162,10 @@ class Intake:
         randomness: JobRandomness,
         engine: Engine,
         progress: Progress,
+        sketch: LedgerSketch | None = None,
     ) -> None:
         self._job = job
+        self._sketch = sketch
         self._spec = spec
         self._dataset = dataset
         self._suite = suite
@@ -213,6 +216,8 @@ class Intake:
 
         usable = np.flatnonzero(reasons == 0)
         identifiers: list[bytes] = normalised.canonical.take(pa.array(usable)).to_pylist()
+        if self._sketch is not None:
+            self._sketch.add(identifiers)
         rows = (batch.first_row + usable).astype(np.uint64)
         ranks = self._randomness.ranks(LABEL_ORDER, batch.first_row, len(batch))[usable]
         kept = reader.keep(rows, usable, identifiers)

@@ -14,7 +14,17 @@ from typing import Any, Final
 
 from party import jobkeys
 from party.identifiers import parse_form
-from party.jobkeys import Place, check_keys, check_side_columns, choice, exact, nearest, out_of_range, whole
+from party.jobkeys import (
+    Place,
+    check_keys,
+    check_side_columns,
+    choice,
+    exact,
+    nearest,
+    out_of_range,
+    shown,
+    whole,
+)
 from party.jobspec import (
     DEFAULT_MAX_SET,
     DEFAULT_MIN_GROUP,
@@ -133,7 +143,7 @@ def _kind(table: Mapping[str, Any], source: str) -> JobKind:
         return JobKind(value)
     near = nearest(str(value), KINDS)
     hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(KINDS)}"
-    raise UsageError(f'kind = "{value}" in {source} is unknown.', hint=hint)
+    raise UsageError(f'kind = "{shown(str(value))}" in {source} is unknown.', hint=hint)
 
 
 def _purpose(table: Mapping[str, Any], source: str) -> str:

@@ -1,7 +1,8 @@
 """The keys of a job file: which exist, on which side, for which kinds, and how a wrong one is told.
 
 A key that is not in these tables is an error that suggests the nearest name, because a misspelt threshold that is
-silently ignored would be worse; so is one that exists but has no effect in a job of this kind, or on this side.
+silently ignored would be worse; so is one that does not belong to this kind of job, or to this side. Only thresholds
+are known to all grouped sums alike, so that jobs can share a [policy].
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from psi.errors import UsageError
 _OUTCOMES: Final = ("measure", "lift", "funnel")
 VALUE_HOLDER: Final = "value_holder"
 GROUP_HOLDER: Final = "group_holder"
+
+
+# Integers beyond this many are told as huge: TOML has no bound on their digits.
+_LONGEST_SHOWN: Final = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ def check_keys(table: Any, keys: Mapping[str, Key], place: Place) -> None:
         key = keys.get(name)
         if key is None:
             raise UsageError(
-                f"{_shown(name)} in {place} is an unknown key.",
+                f"{shown(name)} in {place} is an unknown key.",
                 hint=_nearest_key(name, keys, place),
                 code="unknown_key",
             )
@@ -206,7 +211,7 @@ def choice(
     if value not in choices:
         near = nearest(value, choices)
         hint = f'did you mean "{near}"?' if near else f"use one of {', '.join(choices)}"
-        raise UsageError(f'{key} = "{_shown(value)}" in {place} is not possible here.', hint=hint)
+        raise UsageError(f'{key} = "{shown(value)}" in {place} is not possible here.', hint=hint)
     return value
 
 
@@ -228,14 +233,22 @@ def exact(written: int | float) -> Decimal | None:
 
 def out_of_range(key: str, written: int | float, place: Place, hint: str) -> UsageError:
     """Return the error for a number that is too small, too large or none."""
-    shown = f"{written:g}" if isinstance(written, float) else str(written)
-    return UsageError(f"{key} = {shown} in {place} is out of range.", hint=hint)
+    if isinstance(written, float):
+        number = f"{written:g}"
+    else:
+        number = str(written) if abs(written) <= _LONGEST_SHOWN else "a huge number"
+    return UsageError(f"{key} = {number} in {place} is out of range.", hint=hint)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the name most like ``name``, if one is near."""
     close = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
     return close[0] if close else None
+
+
+def shown(text: str) -> str:
+    """Return what was written, fit for a terminal."""
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _check_belongs(name: str, key: Key, place: Place) -> None:
@@ -269,8 +282,3 @@ def _known(keys: Mapping[str, Key], place: Place) -> Iterator[str]:
     for name, key in keys.items():
         if place.kind in (None, *key.kinds) and _held(key, place):
             yield name
-
-
-def _shown(text: str) -> str:
-    """Return what was written, fit for a terminal."""
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import functools
 import zoneinfo
 from collections.abc import Mapping
 from decimal import Decimal
@@ -13,7 +13,7 @@ from federated.keys import DEFAULT_BITS, KEY_BITS
 from federated.messages import text_fault
 from federated.terms import MAX_DAYS
 from party import jobkeys
-from party.jobkeys import Place, check_keys, choice, exact, names, nearest, out_of_range, whole
+from party.jobkeys import Place, check_keys, choice, exact, names, nearest, out_of_range, shown, whole
 from party.jobspec import (
     CONVERTERS_BASE,
     CUSTOMERS_BASE,
@@ -102,7 +102,7 @@ def read_columns(table: Mapping[str, Any], arms: Any, place: Place) -> dict[str,
     for stage in stages:
         if stage == NO_STAGE or text_fault(stage):
             raise UsageError(
-                f'stages in {place} names a column "{stage}", which cannot stand as a stage in a report.',
+                f'stages in {place} names a column "{shown(stage)}", which cannot stand as a stage in a report.',
                 hint="give the column another name in the file, a short plain one",
             )
     return {
@@ -181,22 +181,25 @@ def _window(table: Mapping[str, Any], place: Place) -> Window | None:
 
 
 def _timezone(name: str, place: Place) -> str:
-    try:
-        datetime.datetime(2026, 1, 1, tzinfo=zoneinfo.ZoneInfo(name))
-    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        # OSError: the name of a folder of zones, such as Asia.
-        zones = {each.lower(): each for each in zoneinfo.available_timezones()}
-        near = nearest(name, zones)
-        hint = f'did you mean "{zones[near]}"?' if near else "use an IANA name such as Asia/Shanghai"
-        raise UsageError(f"timezone in {place} is not a known zone.", hint=hint) from None
-    return name
+    zones = _zones()
+    if name in zones.values():
+        return name
+    near = nearest(name, zones)
+    hint = f'did you mean "{zones[near]}"?' if near else "use an IANA name such as Asia/Shanghai"
+    raise UsageError(f"timezone in {place} is not a known zone.", hint=hint)
+
+
+@functools.cache
+def _zones() -> Mapping[str, str]:
+    """Return the zones by their name in lower case, without the ones that each machine has its own way."""
+    return {name.lower(): name for name in zoneinfo.available_timezones() - {"localtime", "Factory"}}
 
 
 def _arms(table: Mapping[str, Any], place: Place) -> Arms | None:
     if "arms" not in table:
         return None
+    # Its keys were checked before the sides were read, which need the column.
     arms, place = table["arms"], place.inside("arms")
-    check_keys(arms, jobkeys.ARMS, place)
     control = str(arms["control"]).strip()
     if not control or text_fault(control):
         raise UsageError(

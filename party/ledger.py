@@ -176,12 +176,17 @@ class Ledger:
         self._remove([entry])
 
     def purge(self) -> int:
-        """Remove what the period no longer covers; returns the number of entries."""
+        """Remove entries the period no longer covers and files of killed processes; returns the number of entries."""
         before = (self._clock() - self._period).timestamp()
+        table = ledger_sketch
         with self._store.transaction() as connection:
-            table = ledger_sketch
             old = connection.execute(sa.select(table.c.id).where(self._mine(), table.c.at <= before))
             entries = [int(row.id) for row in old]
+            known = set(connection.execute(sa.select(table.c.file)).scalars())
+            # Under the lock nobody else is between writing a file and its row.
+            for path in self._folder.glob(f"*{_SUFFIX}*"):
+                if path.name not in known:
+                    self._unlink(path.name)
         self._remove(entries)
         return len(entries)
 
@@ -195,7 +200,13 @@ class Ledger:
                 connection.execute(table.delete().where(table.c.id == entry))
             # After the row: a file without one is garbage, a row without its file an error.
             if file is not None:
-                (self._folder / file).unlink(missing_ok=True)
+                self._unlink(file)
+
+    def _unlink(self, file: str) -> None:
+        try:
+            (self._folder / file).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, self._folder) from None
 
     def _mine(self) -> sa.ColumnElement[bool]:
         return sa.and_(ledger_sketch.c.dataset == self._dataset, ledger_sketch.c.partner == self._partner)

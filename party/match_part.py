@@ -39,6 +39,7 @@ class MatchPart:
             own.engine,
             own.workspace,
             own.progress,
+            own.sketch,
         )
         self._prepared = preparation.run(rejects)
         return self._prepared.facts

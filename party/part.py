@@ -15,6 +15,7 @@ from party.contract import Contract
 from party.datasets import Dataset
 from party.intake import InputFacts
 from party.jobspec import Job
+from party.ledger import LedgerSketch
 from party.progress import Progress
 from party.workspace import Workspace
 from psi.engines import Engine
@@ -24,7 +25,7 @@ from psi.seed import JobRandomness
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What every part works with. ``closing`` ends with the job, however it ends."""
+    """What every part works with. ``closing`` ends with the job, however it ends; ``sketch`` sees the own input."""
 
     job: Job
     side: str
@@ -36,6 +37,7 @@ class Setting:
     progress: Progress
     threads: int | None
     closing: ExitStack
+    sketch: LedgerSketch | None = None
 
 
 class Part(Protocol):

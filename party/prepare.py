@@ -29,6 +29,7 @@ from party.intake import (
     own_chunk,
 )
 from party.jobspec import Job
+from party.ledger import LedgerSketch
 from party.progress import Progress
 from party.rejects import RejectsWriter
 from party.spool import Spool
@@ -78,6 +79,7 @@ class Preparation:
         engine: Engine,
         workspace: Workspace,
         progress: Progress,
+        sketch: LedgerSketch | None = None,
     ) -> None:
         self._job = job
         self._spec = job.side(side)
@@ -87,7 +89,7 @@ class Preparation:
         self._workspace = workspace
         self._progress = progress
         self._intake = Intake(
-            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress
+            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress, sketch
         )
         self._facts = self._intake.facts
         self._root = InputRoot()

@@ -26,8 +26,10 @@ from typing import Any, Final
 from party.combine import combine
 from party.contract import Contract, draft
 from party.disclosure import Card, card_for
+from party.home import Home
 from party.identity import Authority, new_identity, partner_uri, public_identity
-from party.jobfile import SIDES, Job
+from party.jobfile import SIDES, Job, parse_job
+from party.policy import Change, stricter
 from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
@@ -68,7 +70,7 @@ class RehearsalFailed(VeiljoinError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A rehearsal that was checked and drafted, and can run."""
+    """A rehearsal that was checked and drafted, and can run. ``changes``: what the parties' policies made stricter."""
 
     job: Job
     table: Mapping[str, Any]
@@ -77,6 +79,7 @@ class Plan:
     card: Card
     contract: Contract
     configs: Mapping[str, Callable[[Path, str], SideConfig]]
+    changes: tuple[Change, ...] = ()
 
 
 def plan(
@@ -87,9 +90,15 @@ def plan(
     *,
     engine: str | None = None,
     threads: int | None = None,
+    homes: Mapping[str, Path] | None = None,
 ) -> Plan:
-    """Check both datasets and the output folder, and draft the contract. Raises ``UsageError``; writes nothing
-    but the output folder."""
+    """Check both datasets and the output folder, and draft the contract.
+
+    ``homes`` are the folders of parties whose policy, budget and ledger the job is held to; the contract takes the
+    stricter of both policies. Raises ``UsageError``; writes nothing but the output folder and missing homes.
+    """
+    homes = {} if homes is None else homes
+    job, table, changes = _under_policies(job, table, homes)
     datasets = {side: open_side(job.side(side), data[side]) for side in SIDES}
     if engine is not None or threads is not None:
         open_engine(job.suite, engine, threads).close()
@@ -118,12 +127,38 @@ def plan(
                 partner_san=partner_uri(BANK, _PARTNER),
                 engine=engine,
                 threads=threads,
+                home=homes[side].absolute() if side in homes else None,
             )
 
         return config
 
     configs = {side: config_for(side) for side in SIDES}
-    return Plan(job, table, data, out, card_for(job), contract, configs)
+    return Plan(job, table, data, out, card_for(job), contract, configs, changes)
+
+
+def _under_policies(
+    job: Job, table: Mapping[str, Any], homes: Mapping[str, Path]
+) -> tuple[Job, Mapping[str, Any], tuple[Change, ...]]:
+    """Return the job with the stricter of its own parameters and the policies of those who have a home."""
+    policies = {}
+    for side, folder in homes.items():
+        with Home.open(folder) as home:
+            policies[side] = home.policy
+    if not policies:
+        return job, table, ()
+    # A party without a home asks for nothing: its side counts like the other's.
+    known = next(iter(policies.values()))
+    _, changes = stricter(job, policies.get("bank", known), policies.get("platform", known))
+    if not changes:
+        return job, table, ()
+    values = {change.key: _toml_value(change.after) for change in changes}
+    changed = dict(table) | {"policy": dict(table.get("policy", {})) | values}
+    return parse_job(changed, job.source), changed, changes
+
+
+def _toml_value(text: str) -> int | float:
+    """Return a number as a job file would have it."""
+    return int(text) if text.isdecimal() else float(text)
 
 
 def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome:

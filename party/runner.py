@@ -16,9 +16,12 @@ from typing import Any, Final
 from party.combine import header
 from party.contract import Contract, DatasetFacts, check_agrees, parse_contract
 from party.datasets import Dataset, open_dataset
+from party.guard import Guard
+from party.home import Home
 from party.identity import TlsMaterial, public_identity
 from party.intake import InputFacts
-from party.jobfile import Job, SideSpec, parse_job
+from party.jobfile import parse_job
+from party.jobspec import Job, SideSpec, other_side
 from party.match_part import MatchPart
 from party.measure import peak_memory_mb
 from party.part import Part, Setting
@@ -56,6 +59,7 @@ class SideConfig:
     partner_san: str
     engine: str | None = None
     threads: int | None = None
+    home: Path | None = None
 
     def to_json(self) -> str:
         """Return the configuration as one line of JSON, secrets included: for a pipe, never for a file."""
@@ -77,6 +81,7 @@ class SideConfig:
                 "partner_san": self.partner_san,
                 "engine": self.engine,
                 "threads": self.threads,
+                "home": None if self.home is None else str(self.home),
             }
         )
 
@@ -89,7 +94,9 @@ class SideConfig:
             _unpack(table.pop("certificate")),
             SecretBytes(_unpack(table.pop("key"))),
         )
+        home = table.pop("home")
         return cls(
+            home=None if home is None else Path(home),
             contract=_unpack(table.pop("contract")),
             identity=SigningSeed(_unpack(table.pop("identity"))),
             data=Path(table.pop("data")),
@@ -230,6 +237,7 @@ class SideRun:
         randomness = JobRandomness(new_seed(), self._contract.hash)
         self._open.callback(randomness.destroy)
         engine = self._open_engine()
+        guard = self._open_guard()
         setting = Setting(
             job=self._job,
             side=config.side,
@@ -241,17 +249,35 @@ class SideRun:
             progress=self.progress,
             threads=config.threads,
             closing=self._open,
+            sketch=None if guard is None else guard.sketch,
         )
         part: Part = SumPart(setting) if self._job.kind.is_sum else MatchPart(setting)
         facts = await self._while_linked(link, part.prepare, config.staging / REJECTS)
+        if guard is not None:
+            await asyncio.to_thread(guard.admit)
         role = part.role()
+
+        def before_release() -> None:
+            if guard is not None:
+                guard.release(part.peer_persons)
+
         try:
             with self.progress.phase("exchange"):
-                await converse(link, role, setting.workspace.spool("in"), self.progress)
+                await converse(link, role, setting.workspace.spool("in"), self.progress, before_release)
         except BaseException:
             role.close()
             raise
         self._done = _Done(part, facts, engine, link.traffic)
+
+    def _open_guard(self) -> Guard | None:
+        """Return what holds this job to the own policy; ``None`` for a party without a home, in a rehearsal."""
+        if self._config.home is None:
+            return None
+        home = self._open.enter_context(Home.open(self._config.home))
+        dataset, side = self._dataset.path.name, self._config.side
+        return self._open.enter_context(
+            Guard(home, self._job, side, dataset, other_side(side), self._contract.job)
+        )
 
     def _open_engine(self) -> Engine:
         engine = open_engine(self._suite, self._config.engine, self._config.threads)

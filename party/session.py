@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -61,8 +61,17 @@ async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed
     verify_contract(contract.identity(other), contract.hash, signed.signature, other)
 
 
-async def converse(link: Link, role: ProtocolRole[Any], spool: Spool, progress: Progress) -> None:
+async def converse(
+    link: Link,
+    role: ProtocolRole[Any],
+    spool: Spool,
+    progress: Progress,
+    before_release: Callable[[], None] = lambda: None,
+) -> None:
     """Carry the messages of ``role`` until both sides have finished.
+
+    ``before_release`` is called when the partner has announced itself, before it is sent more than our own
+    announcement; what it raises ends the job.
 
     Two tasks: one receives and computes, one sends. Computing runs in threads, so that keepalive and the other
     direction go on. Raises the role's or the link's error; the caller tells the partner.
@@ -103,8 +112,10 @@ async def converse(link: Link, role: ProtocolRole[Any], spool: Spool, progress: 
 
         def take(message: WireMessage) -> tuple[WireMessage | None, Iterator[WireMessage]]:
             """Let the role judge ``message``, keep it if it counts, and compute the first answer."""
-            copies = role.copies
+            copies, unannounced = role.copies, not role.announced_by_peer
             answers = role.receive(message)
+            if unannounced and role.announced_by_peer:
+                before_release()
             if isinstance(message, Chunk) and role.copies == copies:
                 # Durable before anything that follows from it is sent, and never a chunk that was refused.
                 spool.received(message)

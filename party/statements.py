@@ -250,10 +250,13 @@ _SUMS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "noise": (
         (
-            "noise is added to every figure that one side reads of the other (epsilon = {epsilon} for each reader "
-            "in this job), but not to the {groups}'s own hits"
+            "noise is added to the figures of groups that a side reads (epsilon = {epsilon} for each reader in this "
+            "job); sizes of sets and groups, costs and the {groups}'s own hits stay exact"
         ),
-        "一方读到的对方数字都添加了噪声（本任务中每个读取方 epsilon = {epsilon}），但{groups}自己的命中数没有",
+        (
+            "各方读取的分组数字都添加了噪声（本任务中每个读取方 epsilon = {epsilon}）；"
+            "集合与分组的人数、成本以及{groups}自己的命中数仍是精确的"
+        ),
     ),
     "differencing": (
         (

@@ -47,6 +47,7 @@ class SumPart:
             own.engine,
             own.workspace,
             own.progress,
+            own.sketch,
         )
         if self._is_value_holder:
             self._values = ValuePreparation(*parts).run(rejects)

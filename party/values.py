@@ -36,6 +36,7 @@ from party.intake import (
     own_chunk,
 )
 from party.jobspec import DEFAULT_TIMEZONE, Job, ValueSpec
+from party.ledger import LedgerSketch
 from party.moments import NO_MOMENT, Clock, Moments
 from party.progress import Progress
 from party.rejects import RejectsWriter
@@ -116,6 +117,7 @@ class ValuePreparation:
         engine: Engine,
         workspace: Workspace,
         progress: Progress,
+        sketch: LedgerSketch | None = None,
     ) -> None:
         if job.sums is None:
             raise ValueError("a value holder has its part in a grouped sum")
@@ -128,7 +130,7 @@ class ValuePreparation:
         self._workspace = workspace
         self._progress = progress
         self._intake = Intake(
-            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress
+            job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress, sketch
         )
         self._facts = self._intake.facts
         self._root = InputRoot()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from federated.statistics import MINIMUM_CONVERSIONS
-from party.jobspec import SIDES, Job, JobKind, SumSpec
+from party.jobspec import Job, JobKind, SumSpec
 from party.report.voice import Voice
 
 Row = Mapping[str, Any]
@@ -241,9 +241,15 @@ def _released(result: Row, voice: Voice) -> Iterator[str]:
                 yield voice.say("c_released")
             continue
         where = ""
+        name = str(entry["figure"])
         if "group" in entry:
             where = voice.say("c_where", group=label(entry, voice))
-        figure = figure_name(str(entry["figure"]), voice)
+        elif "arm" in entry:
+            where = voice.say("c_where", group=voice.say("arm_name", arm=str(entry["arm"])))
+        elif name.startswith("totals."):
+            where = voice.say("c_where", group=voice.say("totals"))
+            name = name.removeprefix("totals.")
+        figure = figure_name(name, voice)
         yield voice.say("c_figure", figure=figure, where=where, reason=voice.reason(entry["reason"]))
     rules = result["suppressed_by"]
     if rules:
@@ -288,11 +294,8 @@ def _window_and_bounds(result: Row, voice: Voice) -> Iterator[str]:
     if moved is not None and moved["persons"]:
         days = max(int(days) for days in moved["days"])
         yield voice.say("c_moved", persons=voice.count(moved["persons"]), days=str(days))
-    parties = result.get("parties", {})
-    for side in SIDES:
-        clipped = parties.get(side, {}).get("clipped", 0)
-        if clipped:
-            yield voice.say("c_clipped", side=voice.say(side), count=voice.count(clipped))
+    for side, clipped in result.get("clipped", {}).items():
+        yield voice.say("c_clipped", side=voice.say(side), count=voice.count(clipped))
 
 
 def _no_effect(job: Job, voice: Voice) -> Iterator[str]:

@@ -51,7 +51,7 @@ NOTES: Final[dict[str, tuple[str, str]]] = {
 METHOD: Final[dict[str, tuple[str, str]]] = {
     "sum": (
         (
-            "Both sides computed the figures together on encrypted data. Neither saw the other's people, and nobody's "
+            "Both sides computed the figures together on encrypted data. Neither saw the other's people; nobody's "
             "single outcome was opened."
         ),
         "双方在加密数据上共同计算。任何一方都看不到对方的客户，也没有打开任何个人的结果。",
@@ -90,7 +90,7 @@ METHOD: Final[dict[str, tuple[str, str]]] = {
     ),
     "itt": (
         (
-            "Everybody assigned to an arm is in it, reached or not (intention to treat). All arms other than {control} "
+            "Everybody assigned to an arm is in it, reached or not (intention to treat). All arms but {control} "
             "are pooled as test."
         ),
         "凡分配到某组的人均计入该组，无论是否触达（意向性分析）。{control} 以外的各组合并为实验组。",
@@ -101,14 +101,14 @@ METHOD: Final[dict[str, tuple[str, str]]] = {
     ),
     "nested": (
         (
-            "A stage counts everybody who reached it or a later one. The {values}'s stages are counted among people who "
+            "A stage counts all who reached it or a later one. The {values}'s stages are counted among people who "
             "reached the {holder}'s last stage."
         ),
         "每个阶段统计到达该阶段或更后阶段的人。{values}的阶段只在到达{holder}最后阶段的人中统计。",
     ),
     "tags": (
         (
-            "A share is the people with a tag among the matched people of the group; the interval takes them for a sample "
+            "A share is the people with a tag among the group's matched people; the interval takes them for a sample "
             "of such people."
         ),
         "占比为该组匹配人数中带有该标签者的比例；其区间把这些人视为同类人群的样本。",

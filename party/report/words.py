@@ -203,12 +203,12 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "c_groups_one": ("1 group is withheld: {reasons}.", "1 个分组不显示：{reasons}。"),
     "c_groups": ("{count} groups are withheld: {reasons}.", "{count} 个分组不显示：{reasons}。"),
-    "c_reason": ("{count} because of {reason}", "{count} 个因{reason}"),
+    "c_reason": ("{reason} ({count})", "{reason}（{count} 个）"),
     "c_figure": ("{figure} is not shown{where}: {reason}.", "{figure} 不显示{where}：{reason}。"),
     "c_where": (" for {group}", "（{group}）"),
     "c_noise": (
         (
-            "Noise was added to protect individuals (epsilon = {epsilon}): one group's number of converters is off by "
+            "Noise was added to protect individuals (epsilon = {epsilon}): a group's number of converters is off by "
             "about {deviation} people. All intervals include it."
         ),
         "为保护个人加入了随机噪声（epsilon = {epsilon}）：每组转化人数偏差约 {deviation} 人，区间已包含该影响。",
@@ -222,18 +222,18 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "c_moved": (
         (
-            "For {persons} people the window begins up to {days} days after their exposure, because days with few people "
+            "For {persons} people the window begins up to {days} days after exposure, because days with few people "
             "were put together."
         ),
         "有 {persons} 人的窗口起点比其曝光日最多晚 {days} 天，因为人数少的日期被合并。",
     ),
     "c_clipped": (
-        "The {side} reports {count} values or rows that were cut to the contract's bounds.",
-        "{side}有 {count} 个数值或行按合同界限被截断。",
+        "The {side} cut {count} outcomes to the bounds of the contract.",
+        "{side}有 {count} 条结果按合同界限被截断。",
     ),
     "c_no_control": (
         (
-            "These rates are no effect of the campaign: people who would have converted anyway are among them. Only a "
+            "These rates are no effect of the campaign: those who would have converted anyway are among them. Only a "
             "comparison with a control group (kind lift) tells what it added."
         ),
         "这些转化率不等于活动效果：其中包括本来就会转化的人。只有与对照组比较（lift 任务）才能得知增量。",

@@ -121,7 +121,7 @@ class SumOracle:
         self._load_groups()
         # Persons of small cells that are in no cell at all are in no total either; by scope, how many such cells.
         self.dropped: Counter[str] = Counter()
-        self.cells, self.small_cells = self._cells()
+        self.cells, self.small_cells = self._cells()  # those that are sent, and labels of those that are too small
 
     # -- the value holder ------------------------------------------------------------------------------------
 
@@ -231,8 +231,8 @@ class SumOracle:
 
     # -- cells -----------------------------------------------------------------------------------------------
 
-    def _cells(self) -> tuple[list[Cell], int]:
-        """The cells that are sent, and how many were too small to be sent on their own."""
+    def _cells(self) -> tuple[list[Cell], set[Label]]:
+        """The cells that are sent, and the labels of those that are too small to be sent on their own."""
         fewest = self.policy["min_group"]
         by_cell: dict[tuple[Label, str], Counter[int]] = defaultdict(Counter)
         for label, scope, day, count in self._db.execute(
@@ -267,7 +267,7 @@ class SumOracle:
                 )
                 self.moved[nominal[day] - day] += count
         del self.moved[0]
-        return [self._cell(number, *target) for number, target in enumerate(order)], len(small)
+        return [self._cell(number, *target) for number, target in enumerate(order)], {label for label, _ in small}
 
     def _cell(self, number: int, label: Label | None, scope: str) -> Cell:
         members = f"""(SELECT person, nominal AS day, spent FROM own JOIN units USING (label, scope, day)

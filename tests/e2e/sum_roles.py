@@ -70,9 +70,15 @@ def run_in_process(table: dict[str, Any], data: dict[str, Path], folder: Path) -
             of_groups,
             progress,
         ).run(folder / "group-rejects.csv")
-        results = dict(
-            zip((spec.value_holder, spec.group_holder), run_sum(terms, values, groups), strict=True)
+        told = run_sum(
+            terms,
+            values,
+            groups,
+            small=groups.small,
+            dropped=dict(groups.dropped),
+            moved=sorted(groups.facts.moved.items()),
         )
+        results = dict(zip((spec.value_holder, spec.group_holder), told, strict=True))
         sizes = {
             spec.value_holder: values.size,
             spec.group_holder: sum(cell.persons for cell in groups.cells),

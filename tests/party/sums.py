@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 from federated.ports import Tag
-from federated.results import BELOW_MIN_CONVERTERS, CellResult, ScopeTotal, SumResult
+from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, CellResult, ScopeTotal, SumResult
 from party.identifiers import parse_form
 from party.jobspec import Arms, Job, JobKind, SideSpec, SumSpec, ValueSpec, Window
 from psi.suites import X25519_ELL2
@@ -24,8 +23,7 @@ MONTH = Window(days=7, retention_days=30)
 class Facts:
     """What a preparation tells, as far as figures need it."""
 
-    moved: Mapping[int, int] = field(default_factory=dict)
-    small_cells: int = 0
+    clipped: int = 0
 
 
 def sum_job(kind: str, **changes: Any) -> Job:
@@ -64,14 +62,14 @@ def sum_job(kind: str, **changes: Any) -> Job:
 
 
 def cell(
-    label: tuple[str, ...] | None, persons: int, scope: str = "", *, cost: int | None = None, **figures: int
+    label: tuple[str, ...], persons: int, scope: str = "", /, *, cost: int | None = None, **figures: int
 ) -> CellResult:
     """Return a released cell; ``sum_amount`` stands for the field ``sum:amount``."""
     return CellResult(label, persons, scope, {named(name): x for name, x in figures.items()}, cost=cost)
 
 
 def hidden(
-    label: tuple[str, ...] | None, persons: int, scope: str = "", reason: str | None = BELOW_MIN_CONVERTERS
+    label: tuple[str, ...], persons: int, scope: str = "", reason: str | None = BELOW_MIN_CONVERTERS
 ) -> CellResult:
     """Return a withheld cell."""
     return CellResult(label, persons, scope, None, withheld=reason)
@@ -87,6 +85,7 @@ def total(*cells: CellResult, scope: str = "", complete: bool = True) -> ScopeTo
         {name: sum((each.figures or {})[name] for each in cells) for name in names},
         complete,
         sum(costs) if costs else None,
+        sums=len(cells),
     )
 
 
@@ -102,9 +101,12 @@ def measured() -> SumResult:
         ("A",), 50_000, cost=2_500_000, **_counts(900, 400, 450, 2_000_050, 13_000_000_000, -40, 900)
     )
     second = cell(("",), 30_000, cost=1_000_000, **_counts(500, 150, 150, 600_000, 4_000_000_000, 12, 300))
-    rest = hidden(None, 20_000)
     return SumResult(
-        (first, second, rest), (total(first, second, complete=False),), {BELOW_MIN_CONVERTERS: 1}, {}
+        (first, second),
+        (total(first, second, complete=False),),
+        {BELOW_MIN_CONVERTERS: 1},
+        {},
+        ((1, 12), (2, 30)),
     )
 
 
@@ -135,25 +137,24 @@ def funnelled(last_released: bool = True) -> SumResult:
         cell(("exposed", "A"), 5_000, **_stages(50, 30, 15)),
         cell(("clicked", "A"), 2_000, **_stages(300, 200, 100)),
     ]
-    last = cell(("clicked", "B"), 1_000, **_stages(120, 80, 40)) if last_released else hidden(None, 1_000)
-    released = [each for each in (*cells, last) if each.figures is not None]
-    rules = {} if last_released else {BELOW_MIN_CONVERTERS: 1}
-    return SumResult((*cells, last), (total(*released, complete=last_released),), rules, {})
+    last = cell(("clicked", "B"), 1_000, **_stages(120, 80, 40))
+    if not last_released:
+        return SumResult(tuple(cells), (total(*cells, complete=False),), {BELOW_MIN_CONVERTERS: 1}, {})
+    return SumResult((*cells, last), (total(*cells, last),), {}, {})
 
 
 def profiled() -> SumResult:
     """Return a profile of one creative with three tags, of which the second count is withheld."""
     figures = {"matched": 1_000, "converters": 0, "conversions": 0, "tag:0": 600, "tag:2": 900}
     one = CellResult(("A",), 20_000, "", figures)
-    return SumResult((one, hidden(("B",), 300)), (total(one, complete=False),), {BELOW_MIN_CONVERTERS: 1}, {})
+    small = hidden(("B",), 300, reason=BELOW_MIN_GROUP)
+    return SumResult((one, small), (total(one, complete=False),), {BELOW_MIN_GROUP: 1}, {})
 
 
-def own_view(result: SumResult, *labels: tuple[str, ...]) -> SumResult:
-    """Return what the group holder knows of ``result`` if it does not read: its own cells' ``labels``."""
-    cells = tuple(
-        replace(each, label=label, figures=None) for each, label in zip(result.cells, labels, strict=True)
-    )
-    return SumResult(cells, (), result.withheld, {}, readable=False)
+def own_view(result: SumResult, *more: CellResult) -> SumResult:
+    """Return what the group holder knows of ``result`` if it does not read: its cells, and ``more`` withheld ones."""
+    cells = tuple(replace(each, figures=None) for each in result.cells)
+    return replace(result, cells=(*cells, *more), totals=(), readable=False)
 
 
 def _counts(matched: int, converters: int, conversions: int, *values: int) -> dict[str, int]:

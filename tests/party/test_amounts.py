@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
 import pyarrow as pa
 import pytest
@@ -67,14 +67,15 @@ def test_a_scale_is_a_power_of_ten(scale: int) -> None:
         read(scale, "1")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    st.lists(st.decimals(-(10**13), 10**13, allow_nan=False, places=None), min_size=1, max_size=30),
+    st.lists(st.decimals(-(10**12), 10**12, allow_nan=False, places=None), min_size=1, max_size=30),
     st.sampled_from([1, 10, 100, 10_000, 1_000_000]),
 )
 def test_any_decimal_is_the_nearest_unit(numbers: list[Decimal], scale: int) -> None:
     written = [f"{number:f}"[:60] for number in numbers]
-    expected = [int((Decimal(cell) * scale).to_integral_value(ROUND_HALF_EVEN)) for cell in written]
+    with localcontext(prec=200, rounding=ROUND_HALF_EVEN):
+        expected = [int((Decimal(cell) * scale).to_integral_value()) for cell in written]
     assert read(scale, *written).units.tolist() == expected
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, DOMINATED, CellResult, SumResult
+from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, DOMINATED, SumResult
 from federated.statistics import RateArm, lift_of_rates, rate
 from party.combine import combine
 from party.contract import Contract
@@ -36,7 +35,8 @@ from tests.party.sums import (
 def told(job: Job, result: SumResult, side: str = "bank", **facts: Any) -> dict[str, Any]:
     """Return the figures of ``side``; they must be plain JSON."""
     found = figures(job, side, result, sizes=SIZES, tags=TAGS, facts=Facts(**facts))
-    return json.loads(json.dumps(found, allow_nan=False))
+    plain: dict[str, Any] = json.loads(json.dumps(found, allow_nan=False))
+    return plain
 
 
 def test_groups_and_totals_of_a_measure() -> None:
@@ -74,8 +74,9 @@ def test_groups_and_totals_of_a_measure() -> None:
     assert found["withheld"] == [
         {"figure": "totals", "reason": BELOW_MIN_CONVERTERS, "covers": "released groups"}
     ]
-    assert "moved" not in found
+    assert found["moved"] == {"persons": 42, "days": {"1": 12, "2": 30}}
     assert "noise" not in found
+    assert "clipped" not in found
 
 
 def test_rates_are_wilsons() -> None:
@@ -112,8 +113,8 @@ def test_hidden_figure_of_a_released_group() -> None:
 
 
 def test_the_side_that_does_not_read_has_only_its_own_groups() -> None:
-    view = own_view(measured(), ("A",), ("",), ("C",))
-    found = told(sum_job("measure"), view, "platform", moved={2: 30, 1: 12}, small_cells=3)
+    view = own_view(measured(), hidden(("C",), 20_000))
+    found = told(sum_job("measure"), view, "platform", clipped=4)
     assert [row["converters"] for row in found["groups"]] == [None] * 3
     assert [row["withheld"] for row in found["groups"]] == [
         "not_told_by_contract",
@@ -122,8 +123,9 @@ def test_the_side_that_does_not_read_has_only_its_own_groups() -> None:
     ]
     assert found["totals"]["converters"] is None
     assert found["withheld"] == [{"figure": "totals", "reason": "not_told_by_contract"}]
-    assert found["suppressed_by"] == {BELOW_MIN_CONVERTERS: 1, BELOW_MIN_GROUP: 3}
-    assert found["suppressed_groups"] == 4
+    assert found["suppressed_by"] == {BELOW_MIN_CONVERTERS: 1}
+    assert found["suppressed_groups"] == 1
+    assert found["clipped"] == {"platform": 4}
     assert found["moved"] == {"persons": 42, "days": {"1": 12, "2": 30}}
 
 
@@ -181,7 +183,8 @@ def test_incomplete_arm_is_said_and_not_held_against_the_plan() -> None:
     result = lifted()
     partial = cell(("test", "A"), 25_000, "test", **dict(result.cells[1].figures or {}))
     totals = (total(partial, scope="test", complete=False), result.totals[1])
-    cut = SumResult((result.cells[0], partial, hidden(None, 25_000)), totals, {DOMINATED: 1}, {})
+    out = hidden(("test", "B"), 25_000, "test", DOMINATED)
+    cut = SumResult((result.cells[0], partial, out), totals, {DOMINATED: 1}, {})
     found = told(sum_job("lift"), cut)
     assert found["lift"]["converters"]["notes"][0] == "incomplete_arm"
     assert found["evaluation"]["sample_ratio"] is None
@@ -227,6 +230,22 @@ def test_funnel_with_an_untold_group_does_not_pretend() -> None:
     assert not any(step["complete"] for step in found)
 
 
+def test_funnel_of_a_side_that_is_told_nothing() -> None:
+    unread = SumResult((), (), {}, {}, readable=False)
+    found = told(sum_job("funnel", receiver="platform"), unread)
+    assert [step["persons"] for step in found["funnel"]] == [None] * 4
+    assert "moved" not in found
+
+
+def test_figure_that_a_total_hides() -> None:
+    result = funnelled()
+    whole = dict(result.totals[0].figures or {})
+    del whole["stage:activated"]
+    found = told(sum_job("funnel"), replace(result, totals=(replace(result.totals[0], figures=whole),)))
+    assert found["totals"]["stages"] == {"bound": 350, "activated": None}
+    assert {"figure": "totals.stages.activated", "reason": BELOW_MIN_CONVERTERS} in found["withheld"]
+
+
 def test_stages_and_retained_of_a_funnel() -> None:
     row = told(sum_job("funnel"), funnelled())["groups"][2]
     assert row["group"] == {"stage": "clicked", "creative": "A"}
@@ -240,7 +259,7 @@ def test_profile_has_one_row_per_tag() -> None:
         ({"creative": "A", "city": "上海"}, 600, None),
         ({"creative": "A", "city": "北京"}, None, BELOW_MIN_GROUP),
         ({"creative": "A", "device": "phone"}, 900, None),
-        ({"creative": "B"}, None, BELOW_MIN_CONVERTERS),
+        ({"creative": "B"}, None, BELOW_MIN_GROUP),
     ]
     assert found["groups"][0]["share"]["value"] == 0.6
     assert found["totals"] == {
@@ -288,23 +307,24 @@ def contract() -> Contract:
     return Contract(b"{}", {"job": "j-1"})
 
 
-def both(job: Job, bank: SumResult, platform: SumResult, **facts: Any) -> dict[str, Any]:
+def both(job: Job, bank: SumResult, platform: SumResult) -> dict[str, Any]:
     """Return the combined result."""
-    sides = {"bank": told(job, bank), "platform": told(job, platform, "platform", **facts)}
+    sides = {"bank": told(job, bank, clipped=7), "platform": told(job, platform, "platform")}
     reports = {side: {**report, "party": {"side": side}} for side, report in sides.items()}
-    return json.loads(json.dumps(combine(job, contract(), reports)))
+    plain: dict[str, Any] = json.loads(json.dumps(combine(job, contract(), reports)))
+    return plain
 
 
 def test_combined_result_names_withheld_groups() -> None:
     job = sum_job("measure")
-    platform = own_view(measured(), ("A",), ("",), ("C",))
-    found = both(job, measured(), platform, small_cells=2, moved={1: 5})
+    found = both(job, measured(), own_view(measured(), hidden(("C",), 20_000)))
     assert [row["group"]["creative"] for row in found["groups"]] == ["A", "(none)", "C"]
     assert [row["converters"] for row in found["groups"]] == [400, 150, None]
     assert found["groups"][2]["withheld"] == BELOW_MIN_CONVERTERS
     assert found["groups"][2]["persons"] == 20_000
-    assert found["suppressed_groups"] == 3
-    assert found["moved"]["persons"] == 5
+    assert found["suppressed_groups"] == 1
+    assert found["moved"]["persons"] == 42
+    assert found["clipped"] == {"bank": 7}
     assert found["totals"]["converters"] == 550
     assert found["window"] == {"days": 7, "exposure": "first", "timezone": "Asia/Shanghai"}
     assert (found["value_holder"], found["base"], found["kind"]) == ("bank", "converters", "measure")
@@ -312,8 +332,8 @@ def test_combined_result_names_withheld_groups() -> None:
 
 
 def test_combined_result_hides_small_numbers_of_persons() -> None:
-    result = SumResult((hidden(None, 20, reason=BELOW_MIN_GROUP),), (), {BELOW_MIN_GROUP: 1}, {})
-    found = both(sum_job("measure"), result, own_view(result, ("A",)))
+    result = SumResult((), (), {BELOW_MIN_GROUP: 1}, {})
+    found = both(sum_job("measure"), result, own_view(result, hidden(("A",), 20, reason=BELOW_MIN_GROUP)))
     assert found["groups"][0]["persons"] is None
     assert found["totals"]["converters"] is None
 
@@ -321,18 +341,16 @@ def test_combined_result_hides_small_numbers_of_persons() -> None:
 def test_combined_funnel_knows_every_label() -> None:
     job = sum_job("funnel")
     bank = funnelled(last_released=False)
-    labels = [("none", "A"), ("exposed", "A"), ("clicked", "A"), ("clicked", "B")]
-    found = both(job, bank, own_view(bank, *labels))
+    found = both(job, bank, own_view(bank, hidden(("clicked", "B"), 1_000)))
     assert [step["persons"] for step in found["funnel"]] == [8_000, 3_000, 200, 100]
     assert [step["complete"] for step in found["funnel"]] == [True, True, False, False]
-    whole = both(job, funnelled(), own_view(funnelled(), *labels))
+    whole = both(job, funnelled(), own_view(funnelled()))
     assert whole["funnel"] == told(job, funnelled())["funnel"]
 
 
 def test_combined_profile_read_by_the_platform() -> None:
     job = sum_job("profile", receiver="platform")
-    cells = tuple(CellResult(None, each.persons, "", None) for each in profiled().cells)
-    bank = SumResult(cells, (), {}, {}, readable=False)
+    bank = SumResult((), (), {}, {}, readable=False)
     found = both(job, bank, profiled())
     assert len(found["groups"]) == 4
     assert found["groups"][0]["matched"] == 600

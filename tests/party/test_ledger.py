@@ -181,6 +181,16 @@ def test_what_the_period_no_longer_covers_is_forgotten(home: Home, ledger: Ledge
     assert [path.name for path in (home.folder / "ledger").iterdir()] == ["key"]
 
 
+def test_files_of_a_killed_process_are_removed(home: Home, ledger: Ledger) -> None:
+    ledger.record(sketched(ledger, 0, 1000), "first")
+    folder = home.folder / "ledger"
+    for name in ("lost.tags", "half.tags.0a1b.partial"):
+        (folder / name).write_bytes(b"")
+    assert ledger.purge() == 0
+    assert len(list(folder.iterdir())) == 2
+    assert ledger.compare(sketched(ledger, 0, 999)) is not None
+
+
 def test_an_empty_input_is_compared_too(ledger: Ledger) -> None:
     ledger.record(sketched(ledger, 0, 0), "empty")
     nearest = ledger.compare(sketched(ledger, 0, 7))

@@ -358,6 +358,8 @@ MISTAKES: list[tuple[str, dict[str, Any], str, str]] = [
         "plain name",
     ),
     ("funnel", {"platform__stages": ["none"]}, 'stages in .* "none", which cannot stand', "another name"),
+    ("funnel", {"bank__stages": ["a\x1b"]}, r'stages in .* "a\\x1b", which cannot stand', "plain one"),
+    ("measure", {"window__timezone": "localtime"}, r"timezone in \[window\] .* not a known zone", ""),
     ("funnel", {"bank__stages": ["=cmd"]}, 'stages in .* "=cmd", which cannot stand', "another name"),
     ("funnel", {"platform__groups": ["stage"]}, 'groups in .* "stage", as a funnel calls', "another name"),
     ("profile", {"bank__groups": ["age"]}, 'groups in .* "age", and so does tags', "another name"),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from federated.machine import event_of, table_for
 from federated.messages import (
@@ -28,11 +28,12 @@ from federated.messages import (
 from federated.noise import bounded_laplace
 from federated.ports import SumKeep
 from federated.results import SumResult
+from federated.settlement import impossible
 from federated.slots import Layout
 from federated.stream import LABEL_NOISE, KeyStream, stream_key
 from federated.terms import SumRole, SumTerms
 from psi.engines import Engine
-from psi.errors import PeerViolation, PolicyRefusal
+from psi.errors import PeerViolation, PolicyRefusal, UsageError
 from psi.machine import Event
 from psi.messages import Chunk, Finish, StreamEnd
 from psi.role import MaskedSet, ProtocolRole
@@ -73,6 +74,7 @@ class Holder(ProtocolRole[SumMessage]):
         self._keep = keep
         self._incoming: Incoming | None = None
         self._nonce: bytes | None = None
+        self._layout: Layout | None = None
         self._result: SumResult | None = None
 
     @property
@@ -95,10 +97,9 @@ class Holder(ProtocolRole[SumMessage]):
     @property
     def layout(self) -> Layout:
         """The slots of this run (SPEC 6): a sum is over no more persons than either side has."""
-        values, groups = self.values, self.groups
-        rows = min(values.persons, groups.persons)
-        sums = len(groups.cell_scopes) + groups.scopes
-        return self.terms.layout(rows=rows, days=groups.days, tags=len(values.tags), sums=sums)
+        if self._layout is None:
+            raise RuntimeError("the partner has not announced itself")
+        return self._layout
 
     @property
     def expected_work(self) -> int:
@@ -117,10 +118,28 @@ class Holder(ProtocolRole[SumMessage]):
         return event_of(message)
 
     def _fingerprint(self, message: SumMessage) -> bytes:
+        arrived: object = message  # the wire carries the messages of every protocol
+        if not isinstance(arrived, SumMessage):
+            self.close()
+            raise PeerViolation("The partner sent a message of another protocol than the contract's.")
         return fingerprint(message)
 
     def _begin(self) -> Nonce:
-        """Open the session and return the own nonce (SPEC 13)."""
+        """Open the session and return the own nonce (SPEC 13). Raises ``PeerViolation`` if the figures do not fit.
+
+        The contract was checked to fit by itself, our own part before it was announced; so what is too much now is
+        what the partner announced.
+        """
+        values, groups = self.values, self.groups
+        sums = len(groups.cell_scopes) + groups.scopes
+        rows = min(values.persons, groups.persons)
+        try:
+            self._layout = self.terms.layout(rows=rows, days=groups.days, tags=len(values.tags), sums=sums)
+        except UsageError:
+            raise PeerViolation(
+                "The partner announced more tags, cells or days than the figures of the contract leave room for.",
+                hint="ask for fewer columns or wider groups, or take a 3072-bit key",
+            ) from None
         self._session = Session(SUM, self.values.encode(), self.groups.encode())
         return self._note_nonce(Nonce(self.session.id, self._randomness.derive(LABEL_NONCE, 32)), self.role)
 
@@ -189,6 +208,24 @@ class Holder(ProtocolRole[SumMessage]):
             index = place * len(fields) + number
             draws.append(bounded_laplace(stream, index, scale) if scale else 0)
         return draws[: len(layout.counts)], draws[len(layout.counts) :]
+
+    def _by_scope(self, places: Iterable[int]) -> list[list[int]]:
+        """Return, per scope, which of ``places`` belong to it, as numbers counted from the first of ``places``."""
+        cells = self.groups.cell_scopes
+        parts: list[list[int]] = [[] for _ in range(self.groups.scopes)]
+        for number, place in enumerate(places):
+            parts[cells[place] if place < len(cells) else place - len(cells)].append(number)
+        return parts
+
+    def _check_figures(
+        self, persons: int, counts: Sequence[int], values: Sequence[int], hidden: Sequence[int] = ()
+    ) -> None:
+        """Refuse figures that no ``persons`` persons within the contract's bounds can have (SPEC 12.5)."""
+        if impossible(self.terms, self.layout, persons, counts, values, hidden):
+            raise PeerViolation(
+                "The partner's figures of a cell cannot be: its persons within the contract's bounds have others.",
+                hint="the partner runs other or faulty software, or means harm",
+            )
 
     def _check_size(self, persons: int, role: SumRole) -> None:
         """Hold an announced set to the terms (SPEC 11.1), our own like the partner's."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
+from federated.keys import KEY_BITS
 from federated.ports import Tag, Unit
 from federated.terms import MAX_CELLS, MAX_DAYS, MAX_TAGS, MAX_UNITS, MAX_VALUE_BYTES, SumRole
 from psi.errors import PeerViolation
@@ -25,6 +26,10 @@ SUM: Final = "sum"
 NONCE: Final = 32
 # Group columns of one label.
 MAX_PARTS: Final = 8
+# Numbers of sums: cells, the rests of their scopes, and the joint sums of these.
+MAX_PLACES: Final = 3 * MAX_CELLS
+# Value fields of one layout: far above what a plaintext has room for.
+MAX_FIELDS: Final = 1_024
 # Days since 1970-01-01 that can be an exposure day: 1900 to 2200.
 FIRST_DAY: Final = -25_567
 LAST_DAY: Final = 84_006
@@ -107,6 +112,7 @@ class ValueAnnounce:
         for tag in self.tags:
             _check_text(tag.column)
             _check_text(tag.value)
+            _require(tag.value != "", "a tag without a value")
         _require(len(set(self.tags)) == len(self.tags), "the same tag twice")
 
     def encode(self) -> bytes:
@@ -218,6 +224,9 @@ class CellSums:
         _require(len(self.session) == SESSION, "a session identifier of a wrong length")
         _require(len(self.places) <= 2 * MAX_CELLS, "too many sums")
         _require(_ascending(self.places), "sums out of order")
+        _require(all(place < MAX_PLACES for place in self.places), "an impossible sum")
+        longest = len(self.places) * KEY_BITS[-1] // 4
+        _require(len(self.ciphertexts) <= longest, "ciphertexts of an impossible length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +280,7 @@ class Openings:
         _require(len(self.openings) <= 2 * MAX_CELLS, "too many openings")
         _require(_ascending([each.place for each in self.openings]), "openings out of order")
         for opening in self.openings:
+            _require(opening.place < MAX_PLACES, "an impossible sum")
             _require(len(opening.mask) <= 1024, "a mask of an impossible length")
             _check_cost(opening.cost)
             if opening.label is not None:
@@ -285,7 +295,10 @@ class Openings:
             _check_text(name)
         _require(len(self.joint) == len(self.scope_names) == len(self.dropped), "totals of different numbers")
         _require(1 <= len(self.joint) <= MAX_CELLS, "an impossible number of totals")
-        _require(len(self.moved) <= MAX_DAYS, "too many moved days")
+        _require(all(0 <= n <= MAX_SET for n in (*self.dropped, self.small, self.few)), "an impossible count")
+        _require(_ascending([days for days, _ in self.moved]), "moved days out of order")
+        _require(all(0 < days < MAX_DAYS for days, _ in self.moved), "an impossible number of days")
+        _require(all(0 < persons <= MAX_SET for _, persons in self.moved), "an impossible number of persons")
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,12 +330,15 @@ class SumTable:
         _require(len(self.rows) <= 2 * MAX_CELLS, "too many rows")
         _require(_ascending([row.place for row in self.rows]), "rows out of order")
         _require(_ascending(self.dominated), "rows out of order")
+        _require(all(place < MAX_PLACES for place in self.dominated), "an impossible sum")
         _require(1 <= len(self.joint) <= MAX_CELLS, "an impossible number of totals")
         for row in (*self.rows, *(row for row in self.joint if row is not None)):
+            _require(0 <= row.place < MAX_PLACES, "an impossible sum")
             _require(len(row.region) <= 1024, "values of an impossible length")
             _require(len(row.counts) <= 8, "too many counts")
             _require(all(abs(count) < 1 << 62 for count in row.counts), "an impossible count")
             _require(_ascending(row.hidden), "hidden fields out of order")
+            _require(all(number < MAX_FIELDS for number in row.hidden), "an impossible field")
 
 
 def _ascending(numbers: Sequence[int]) -> bool:

@@ -26,7 +26,7 @@ from federated.suppression import (
     hidden_in_total,
     hidden_tags,
 )
-from federated.terms import MATCHED, SumTerms, tag_field
+from federated.terms import MATCHED, SumTerms, square_field, sum_field, tag_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The joint figures of ``sums`` sums of a scope that were not opened one by one."""
+    """The joint figures of ``sums`` sums of a scope that were not opened one by one; ``hidden`` as in Opened."""
 
     persons: int
     counts: tuple[int, ...] = field(repr=False)
     values: tuple[int, ...] = field(repr=False)
     cost: int | None
     sums: int
+    hidden: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,42 @@ def hidden_fields(terms: SumTerms, figures: Mapping[str, int], tags: Sequence[Ta
     return hidden_counts(terms, figures) | {
         tag_field(number) for number in hidden_tags(terms, tags, figures[MATCHED], slots)
     }
+
+
+def impossible(
+    terms: SumTerms,
+    layout: Layout,
+    persons: int,
+    counts: Sequence[int],
+    values: Sequence[int],
+    hidden: Sequence[int] = (),
+) -> bool:
+    """Return whether no ``persons`` persons within the contract's bounds can have these figures.
+
+    ``values`` may be empty where they are not known; those with the numbers ``hidden`` are not looked at. With noise
+    each figure has the room of its noise.
+    """
+    matched, converters = counts
+    exact = terms.epsilon is None
+    if exact and not 0 <= converters <= matched <= persons:
+        return True
+    # Without noise nobody counts who did not match.
+    most = matched if exact else persons
+    for field_, figure in zip(layout.counts, counts, strict=True):
+        if not persons * field_.low - field_.tail <= figure <= persons * field_.high + field_.tail:
+            return True
+    for number, (field_, figure) in enumerate(zip(layout.values, values, strict=False)):
+        within = most * field_.low - field_.tail <= figure <= most * field_.high + field_.tail
+        if number not in hidden and not within:
+            return True
+    if not (exact and values):
+        return False
+    figures = figures_of(layout, counts, values)
+    # Cauchy and Schwarz: what m persons have together, squared, is at most m times the sum of their squares.
+    return any(
+        figures[sum_field(column.name)] ** 2 > matched * figures[square_field(column.name)]
+        for column in terms.values
+    )
 
 
 def is_dominated(terms: SumTerms, layout: Layout, opened: Opened) -> bool:
@@ -116,8 +153,11 @@ def settle(
         cells.append(
             CellResult(each.label, each.persons, name, _shown(terms, layout, tags, each), None, each.cost)
         )
+    by_scope: list[list[Opened]] = [[] for _ in rests]
+    for each in opened:
+        by_scope[each.scope].append(each)
     totals = tuple(
-        _total(terms, layout, tags, [each for each in opened if each.scope == scope], rest, facts, scope)
+        _total(terms, layout, tags, by_scope[scope], rest, facts, scope)
         for scope, rest in enumerate(rests)
     )
     return SumResult(tuple(cells), totals, {rule: n for rule, n in withheld.items() if n}, noise, facts.moved)
@@ -125,9 +165,15 @@ def settle(
 
 def _shown(terms: SumTerms, layout: Layout, tags: Sequence[Tag], each: Opened) -> dict[str, int]:
     figures = figures_of(layout, each.counts, each.values or ())
-    names = [field.name for field in layout.values]
-    hidden = {names[number] for number in each.hidden} | hidden_fields(terms, figures, tags)
+    hidden = _withheld(layout, each) or hidden_fields(terms, figures, tags)
     return {name: figure for name, figure in figures.items() if name not in hidden}
+
+
+def _withheld(layout: Layout, each: Opened | Rest) -> frozenset[str]:
+    """Return the names of the figures that the partner withheld already. It did so by the rules that hold here too,
+    which can't be asked again once some figures are missing."""
+    names = [field.name for field in layout.values]
+    return frozenset(names[number] for number in each.hidden)
 
 
 def _total(
@@ -163,6 +209,8 @@ def _total(
     else:
         # Its counts have passed jointly, which more cells don't change; dominance is seen only now.
         covers = not dominated(terms, _added(jointly))
+    # What the partner withheld as dominated is in no figure that we have.
+    told_all = not any(each.dominated for each in opened)
     parts = [*released, *(out if covers else ())]
     persons, costs = sum(each.persons for each in parts), [each.cost for each in parts]
     sums = len(parts)
@@ -172,14 +220,16 @@ def _total(
         costs.append(rest.cost)
         sums += rest.sums
     name = facts.scopes[scope]
-    complete = covers and facts.dropped[scope] == 0
+    complete = covers and told_all and facts.dropped[scope] == 0
     told = [_figures(layout, each) for each in released if each.label is not None]
     if not told and not behind:
         return ScopeTotal(name, 0, None, complete, None, 0)
     figures = _added([*told, *behind])
     hidden = hidden_in_total(terms, told, _added(behind) if behind else None, tags)
-    names = [field.name for field in layout.values]
-    hidden |= {names[number] for each in released for number in each.hidden}
+    for each in released:
+        hidden |= _withheld(layout, each)
+    if covers and rest is not None:
+        hidden |= _withheld(layout, rest)
     shown = {key: figure for key, figure in figures.items() if key not in hidden}
     cost = None if any(each is None for each in costs) else sum(each or 0 for each in costs)
     return ScopeTotal(name, persons, shown, complete, cost, sums)

@@ -12,7 +12,7 @@ and nobody decides by a figure before noise, because the decision would tell it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from federated.ports import Tag
@@ -26,6 +26,7 @@ from federated.terms import (
     square_field,
     stage_field,
     sum_field,
+    tag_field,
 )
 
 # "Withheld" must leave a choice: with a threshold of 2 it would say "one", so 1 and 2 are withheld then.
@@ -188,17 +189,16 @@ def hidden_in_total(
         return frozenset()
     per_cell = [hidden_counts(terms, figures) for figures in released]
     names = set(hidden_counts(terms, hidden)) if hidden is not None else set()
-    for name in set().union(*per_cell) - names:
+    # What noised cells do not show is in a noised total by epsilon's leave.
+    for name in set().union(*per_cell) - names if terms.epsilon is None else ():
         rows = [cell for cell, inner in zip(released, per_cell, strict=True) if name in inner]
         ranges = [_hidden_range(terms, name, figures) for figures in rows]
         jointly = sum(figures[name] for figures in rows)
-        if terms.epsilon is None and (
-            len(rows) < 2 or not _spread(ranges, jointly, _least(terms.min_converters) // 2)
-        ):
+        if len(rows) < 2 or not _spread(ranges, jointly, _least(terms.min_converters) // 2):
             names.add(name)
     names.update(hidden_counts(terms, _added(parts), names))
     if tags:
-        slots = [f"tag:{slot}" for slot in range(len(tags))]
+        slots = [tag_field(slot) for slot in range(len(tags))]
         for figures in (*parts, _added(parts)):
             counts = [figures[slot] for slot in slots]
             names.update(slots[slot] for slot in hidden_tags(terms, tags, figures[MATCHED], counts))
@@ -219,24 +219,28 @@ def _small(terms: SumTerms, count: int) -> bool:
     return 0 < count < least if terms.epsilon is None else count < least
 
 
-def _leaves_few(terms: SumTerms, count: int, wholes: Iterable[int]) -> bool:
-    """Return whether ``count`` out of one of ``wholes`` leaves too few to be told."""
-    return terms.epsilon is None and any(0 < whole - count < _least(terms.min_converters) for whole in wholes)
+def _leaves_few(terms: SumTerms, count: int, wholes: Collection[int]) -> bool:
+    """Return whether ``count`` out of one of ``wholes`` leaves too few to be told, unless that is told anyway."""
+    if terms.epsilon is not None or count in wholes:
+        return False
+    return any(0 < whole - count < _least(terms.min_converters) for whole in wholes)
 
 
 def _hidden_range(terms: SumTerms, name: str, figures: Mapping[str, int]) -> _Range:
-    """Return what can be known of count ``name``, which the cell doesn't show, by someone who knows why."""
+    """Return what can be known of count ``name``, which the cell doesn't show, by someone who knows the rules.
+
+    It is few, or leaves few of the smallest whole that is shown. Where these two meet nobody knows which of them it
+    is; where they lie apart somebody may.
+    """
     least = _least(terms.min_converters)
-    if figures[name] < least:
-        return _Range(1, least - 1)
-    hidden = hidden_counts(terms, figures)
-    wholes = [figures[MATCHED], figures[CONVERTERS]]
-    if name != RETAINED:
-        stages = _stages(terms)
+    wholes = [] if name == CONVERSIONS else [figures[MATCHED], figures[CONVERTERS]]
+    if name in (stages := _stages(terms)):
+        hidden = hidden_counts(terms, figures)
         wholes += [figures[stage] for stage in stages[: stages.index(name)] if stage not in hidden]
-    # The smallest whole that it leaves few of is the one that says most.
-    whole = min(whole for whole in wholes if whole > figures[name])
-    return _Range(max(least, whole - least + 1), whole - 1)
+    whole = min((whole for whole in wholes if whole > figures[name]), default=least)
+    if whole < 2 * least:
+        return _Range(1, whole - 1)
+    return _Range(1, least - 1) if figures[name] < least else _Range(whole - least + 1, whole - 1)
 
 
 def _complemented(counts: Mapping[int, int], small: set[int], rest: int, least: int) -> set[int]:

@@ -160,10 +160,9 @@ class SumTerms:
         """Return the scale of the noise on ``field``, or ``None`` without noise (SPEC 13)."""
         if self.epsilon is None:
             return None
-        # One person changes one cell by at most the bounds of each field; epsilon is parted evenly over the
-        # fields. A person has one value of each tag column, so the slots of one column share one part.
-        parts = 2 + (0 if self.tag_columns else len(self.outcome_fields) - 2 + len(self.values))
-        parts += len(self.tag_columns)
+        # One person changes one cell by at most the bounds of each field, so epsilon is parted evenly over the
+        # fields: outcomes, squares, and one for each tag column, of which a person has one tag.
+        parts = len(self.outcome_fields) + len(self.values) + len(self.tag_columns)
         return Fraction(max(abs(low), abs(high)), 1) * parts / self.epsilon
 
     def noise_variances(self, tags: int = 0) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from federated.keys import PLAINTEXT_MARGIN
 from federated.slots import MASK_BITS, Layout, unsign
 from federated.stream import KeyStream
 
@@ -50,15 +51,16 @@ def cover(layout: Layout, stream: KeyStream, index: int) -> Cover:
 
     The part below the target block is uniform over its width and 40 bits more, and moved up by its width, so that
     the covered sum there is never negative and ends within the guard bits. The part from the value slots of the
-    target block upward is uniform over its width and 40 bits more.
+    target block upward is uniform up to the last bit that a plaintext has room for, which is at least 40 bits more
+    than an honest sum has: else a value holder could write into the unused top of its plaintexts and read it in
+    clear.
     """
     below = layout.block * (layout.days_per_ciphertext - 1)
-    above = layout.value_bits + below
     start = index * _COVER_BYTES
     lower = (1 << below) + stream.bits(start, below + MASK_BITS) if below else 0
-    upper = stream.bits(start + _COVER_BYTES // 2, above + MASK_BITS) if above else 0
-    mask = lower + (upper << below + layout.guard + layout.count_bits)
-    return Cover(mask, upper & (1 << layout.value_bits) - 1)
+    offset = below + layout.guard + layout.count_bits
+    upper = stream.bits(start + _COVER_BYTES // 2, layout.modulus_bits - PLAINTEXT_MARGIN - 1 - offset)
+    return Cover(lower + (upper << offset), upper & (1 << layout.value_bits) - 1)
 
 
 def read(layout: Layout, plaintext: int) -> Covered:

@@ -23,11 +23,11 @@ def combine(job: Job, contract: Contract, reports: Mapping[str, Report]) -> dict
     if spec is None:
         raise ValueError("only grouped sums are combined")
     reader, own = reports[job.receivers[0]], reports[spec.group_holder]
-    groups = list(_groups(job, reader, own))
+    groups = [_guarded(job, row) for row in _groups(job, reader, own)]
     result = {
         **header(job, contract),
         "totals": reader["totals"],
-        "groups": [_guarded(job, row) for row in groups],
+        "groups": groups,
         **{key: reader[key] for key in ("arms", "lift", "evaluation") if key in reader},
     }
     if job.kind is JobKind.FUNNEL:
@@ -38,7 +38,7 @@ def combine(job: Job, contract: Contract, reports: Mapping[str, Report]) -> dict
             reader.get("noise", {}).get("standard_deviation", {}),
             untold=False,
         )
-    result |= {key: own[key] for key in ("suppressed_groups", "suppressed_by")}
+    result |= {key: reader[key] for key in ("suppressed_groups", "suppressed_by")}
     result["withheld"] = reader["withheld"]
     if "noise" in reader:
         result["noise"] = reader["noise"]

@@ -78,6 +78,11 @@ class MatchPart:
         return figures(own.job, own.side, prepared, role.peer, result), files
 
     @property
+    def phase(self) -> str:
+        """Masking the partner's rows is the long part."""
+        return "exchange"
+
+    @property
     def peer_persons(self) -> int:
         """Persons of the partner's set."""
         return self._played().peer.size

@@ -56,6 +56,10 @@ class Part(Protocol):
         """Write result files below ``staging``; returns the figures for result.json and the names of the files."""
 
     @property
+    def phase(self) -> str:
+        """The phase (``party.progress.PHASES``) in which the messages go back and forth."""
+
+    @property
     def peer_persons(self) -> int:
         """Persons of the partner's set, once it has announced itself."""
 

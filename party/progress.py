@@ -19,6 +19,8 @@ PHASES: Final[dict[str, tuple[str, str]]] = {
     "order": ("merging duplicates and shuffling", "去重并打乱顺序"),
     "exchange": ("masking the partner's rows", "加密对方数据"),
     "match": ("matching", "匹配"),
+    "encrypt": ("encrypting and sending own outcomes", "加密并发送自有结果数据"),
+    "collect": ("receiving encrypted outcomes and adding them up", "接收密文并汇总"),
     "write": ("writing results", "写出结果"),
 }
 

@@ -262,7 +262,7 @@ class SideRun:
                 guard.release(part.peer_persons)
 
         try:
-            with self.progress.phase("exchange"):
+            with self.progress.phase(part.phase):
                 await converse(link, role, setting.workspace.spool("in"), self.progress, before_release)
         except BaseException:
             role.close()

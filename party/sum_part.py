@@ -99,6 +99,11 @@ class SumPart:
         return told, write_reports(staging, header(own.job, own.contract) | told, own.job)
 
     @property
+    def phase(self) -> str:
+        """Encryption is the long part; the group holder waits for it."""
+        return "encrypt" if self._is_value_holder else "collect"
+
+    @property
     def peer_persons(self) -> int:
         """Persons of the partner's set."""
         role = self._played()

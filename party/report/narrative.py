@@ -12,12 +12,13 @@ from party.report.voice import Voice
 Row = Mapping[str, Any]
 # A group is called the best by its rate only with so many converters at least.
 _ENOUGH_FOR_BEST: Final = 30
+_NOT_TOLD: Final = "not_told_by_contract"
 
 
 def headlines(result: Row, job: Job, voice: Voice) -> list[str]:
     """Return what a reader has to know first."""
     reasons = {entry["reason"] for entry in result["withheld"] if entry["figure"] == "totals"}
-    if "not_told_by_contract" in reasons:
+    if _NOT_TOLD in reasons:
         readers = [voice.say(side) for side in job.receivers]
         return [voice.say("h_untold", reader=voice.say("and").join(readers))]
     if "all_withheld" in reasons:
@@ -198,7 +199,9 @@ def _profile(result: Row, job: Job, voice: Voice) -> Iterator[str]:
 
 
 def cautions(result: Row, job: Job, voice: Voice) -> list[str]:
-    """Return what limits the use of the figures, the gravest first."""
+    """Return what limits the use of the figures, the gravest first; nothing where there are none to use."""
+    if any(entry["figure"] == "totals" and entry["reason"] == _NOT_TOLD for entry in result["withheld"]):
+        return []
     return [
         *_lift_cautions(result, voice),
         *_released(result, voice),
@@ -234,8 +237,6 @@ def _lift_cautions(result: Row, voice: Voice) -> Iterator[str]:
 
 def _released(result: Row, voice: Voice) -> Iterator[str]:
     for entry in result["withheld"]:
-        if entry["reason"] == "not_told_by_contract":
-            continue
         if entry.get("covers") is not None:
             if entry["figure"] == "totals":
                 yield voice.say("c_released")

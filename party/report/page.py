@@ -138,11 +138,9 @@ def _table(section: Element, table: Table) -> None:
     frame = SubElement(section, "div", {"class": "scroll"})
     body = SubElement(frame, "table")
     head = SubElement(SubElement(body, "thead"), "tr")
-    last = len(table.columns) - 1
-    kinds = [
-        "text" if place < table.texts or (table.remarks and place == last) else "number"
-        for place in range(last + 1)
-    ]
+    kinds = ["text" if place < table.texts else "number" for place in range(len(table.columns))]
+    if table.remarks:
+        kinds[-1] = "text remark"
     for kind, column in zip(kinds, table.columns, strict=True):
         SubElement(head, "th", {"scope": "col", "class": kind}).text = column
     rows = SubElement(body, "tbody")

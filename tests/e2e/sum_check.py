@@ -152,24 +152,32 @@ def check_suppressed(result: dict[str, Any], oracle: SumOracle) -> None:
     assert result["suppressed_groups"] == rules.total()
 
 
-def covered(cells: Sequence[Cell], persons: int | None, complete: bool, oracle: SumOracle) -> list[Cell]:
-    """The cells that a scope's total is over: all that were sent, or the released ones, told by its persons.
+def covered(cells: Sequence[Cell], row: dict[str, Any], oracle: SumOracle) -> list[Cell]:
+    """The cells of one scope that a total is over, told by its persons and matches.
 
-    Asserts that ``complete`` is said where it is so, and that a total covers no hidden cell that it would give away.
+    Beside the released cells it may be over hidden ones together: those that the group holder adds up because each
+    has few matches, and those of which the value holder saw few converters or a few large amounts. Asserts that
+    a total never gives one hidden cell away, and that it is called complete only when nobody is missing.
     """
     released = [cell for cell in cells if oracle.withheld(cell) is None]
-    hidden = [cell for cell in cells if oracle.withheld(cell)]
-    everybody = sum(cell.persons for cell in cells)
-    covers = not hidden or persons == everybody
-    assert complete == (covers and not oracle.dropped[cells[0].scope])
-    if not covers:
-        assert (persons or 0) == sum(cell.persons for cell in released)
-        return released
-    if hidden:
-        together = Cell(None, "", everybody - sum(cell.persons for cell in released), 0, add(hidden))
-        assert len(hidden) >= 2
-        assert oracle.withheld(together) is None
-    return list(cells)
+    few = [cell for cell in cells if oracle.few_matches([cell])]
+    hidden = [cell for cell in cells if oracle.withheld(cell) and cell not in few]
+    together = len(few) >= 2 and not oracle.few_matches(few)
+    rest = few if together else []
+    for extra in ([*rest, *hidden], hidden, rest, []):
+        over = [*released, *extra]
+        told = (sum(cell.persons for cell in over), add(over)["matched"]) if over else (None, None)
+        if told == (row["persons"], row["matched"]):
+            break
+    else:
+        raise AssertionError(f"a total over {row['persons']} persons is over no known cells")
+    whole = len(over) == len(cells) and not oracle.dropped[cells[0].scope]
+    assert row["complete"] == (whole and bool(over))
+    if extra:
+        assert len(extra) >= 2
+        jointly = Cell(None, "", sum(cell.persons for cell in extra), 0, add(extra))
+        assert oracle.withheld(jointly) is None
+    return over
 
 
 def check_totals(result: dict[str, Any], oracle: SumOracle) -> None:
@@ -183,9 +191,9 @@ def check_totals(result: dict[str, Any], oracle: SumOracle) -> None:
         over = [cell for name, arm in arms.items() for cell in of_scope(name, arm, oracle)]
         assert totals["complete"] == (bool(over) and all(arm["complete"] for arm in arms.values()))
     else:
-        over = covered(oracle.cells, totals["persons"], totals["complete"], oracle)
+        over = covered(oracle.cells, totals, oracle)
     if not over:
-        assert not has_figures(totals)
+        assert totals["persons"] is None
         assert not totals["complete"]
         assert "totals" in {each["figure"] for each in result["withheld"]}
     elif oracle.kind == "profile":
@@ -195,16 +203,9 @@ def check_totals(result: dict[str, Any], oracle: SumOracle) -> None:
         check_row(totals, over, oracle, missing(totals, oracle))
 
 
-def has_figures(totals: dict[str, Any]) -> bool:
-    """Whether there is a total at all."""
-    return totals["persons"] is not None
-
-
 def of_scope(name: str, arm: dict[str, Any], oracle: SumOracle) -> list[Cell]:
     """The cells that an arm's total is over."""
-    return covered(
-        [cell for cell in oracle.cells if cell.scope == name], arm["persons"], arm["complete"], oracle
-    )
+    return covered([cell for cell in oracle.cells if cell.scope == name], arm, oracle)
 
 
 def missing(row: dict[str, Any], oracle: SumOracle) -> set[str]:
@@ -250,10 +251,8 @@ def check_funnel(result: dict[str, Any], oracle: SumOracle) -> None:
         *((stage, oracle.group_holder) for stage in own),
         *((stage, oracle.value_holder) for stage in oracle.stages),
     ]
-    cells = [cell for cell in oracle.cells if cell.label is not None]
     for place, step in enumerate(steps[: len(own)]):
-        reached = [cell for cell in cells if cell.label and cell.label[0] in own[place:]]
-        assert step["persons"] == sum(cell.persons for cell in reached)
+        assert step["persons"] == oracle.reached(place + 1)
     last = [row for row in result["groups"] if row["group"]["stage"] == own[-1] and "withheld" not in row]
     told = [row for row in last if None not in row["stages"].values()]
     for stage, step in zip(oracle.stages, steps[len(own) :], strict=True):

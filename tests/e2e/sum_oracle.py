@@ -321,16 +321,25 @@ class SumOracle:
     def _one(self, query: str) -> int:
         return int(self._row(query)[0])
 
+    def reached(self, stage: int) -> int:
+        """How many of the group holder's persons reached its stage number ``stage`` (from 1) or a later one."""
+        names = list(self.g["stages"])[stage - 1 :]
+        return self._one(f"SELECT count(*) FROM own WHERE list_contains({names}, list_extract(label, 1))")
+
     # -- the rules -------------------------------------------------------------------------------------------
+
+    def few_matches(self, cells: Sequence[Cell]) -> str | None:
+        """The rule by which the group holder withholds the sum of some cells, or None: it only sees who matches."""
+        matched = sum(cell.figures["matched"] for cell in cells)
+        if self.customers:
+            return "below_min_group" if matched < self.policy["min_group"] else None
+        return "below_min_converters" if matched < self.policy["min_converters"] else None
 
     def withheld(self, cell: Cell) -> str | None:
         """The rule by which a cell is withheld, or None; the first that applies in the protocol's order."""
-        fewest, converters = self.policy["min_group"], self.policy["min_converters"]
-        figures = cell.figures
-        if self.customers and figures["matched"] < fewest:
-            return "below_min_group"
-        if not self.customers and figures["matched"] < converters:
-            return "below_min_converters"
+        converters, figures = self.policy["min_converters"], cell.figures
+        if few := self.few_matches([cell]):
+            return few
         if self.kind != "profile" and figures["converters"] < converters:
             return "below_min_converters"
         for name in self.values:

@@ -12,13 +12,18 @@ from typing import Any
 import pytest
 
 import federated
-from federated import keys, noise, proof, slots, stream, windows
+from federated import keys, machine, messages, noise, proof, slots, stream, terms, windows
 from federated.ciphertexts import decode
 from federated.engine import PaillierEngine
+from federated.holder import CIPHERTEXT_CHUNK_BYTES, LABEL_NONCE
 from federated.keys import PaillierPrivateKey
 from federated.stream import KeyStream, StreamKey, stream_key
+from party.groups import LABEL_CELL_ORDER
+from party.statements import SUM_STATEMENTS
+from psi.machine import diagram
 from psi.secret import Seed
 from psi.seed import JobRandomness
+from psi.suites import suite_by_id
 
 SPEC = (Path(federated.__file__).parent / "SPEC.md").read_text()
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "paillier.json").read_text())
@@ -49,6 +54,7 @@ def test_the_table_of_constants(name: str, value: object) -> None:
 
 def test_the_table_of_labels() -> None:
     labels = {value for name, value in vars(stream).items() if name.startswith("LABEL_")}
+    labels |= {LABEL_NONCE, LABEL_CELL_ORDER}
     assert {label for label in rows("2 Streams") if label.startswith("veiljoin/")} == labels
 
 
@@ -122,4 +128,68 @@ def test_known_noise_and_cover() -> None:
         "days_per_ciphertext": layout.days_per_ciphertext,
         "mask": f"{cover.mask:x}",
         "opening": f"{cover.opening:x}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_CELLS", terms.MAX_CELLS),
+        ("MAX_UNITS", terms.MAX_UNITS),
+        ("MAX_DAYS", terms.MAX_DAYS),
+        ("MAX_TAGS", terms.MAX_TAGS),
+        ("MAX_VALUE_BYTES", terms.MAX_VALUE_BYTES),
+        ("MAX_PARTS", messages.MAX_PARTS),
+        ("CIPHERTEXT_CHUNK_BYTES", CIPHERTEXT_CHUNK_BYTES),
+    ],
+)
+def test_the_table_of_limits(name: str, value: int) -> None:
+    assert rows("10 The grouped sum: terms")[name] == f"{value:,}"
+
+
+def test_the_tables_of_streams_and_single_messages() -> None:
+    table = rows("11 Messages")
+    assert {int(number): name.strip("` ") for number, name in table.items() if number in "5678"} == {
+        int(each): each.name for each in messages.SumStream
+    }
+    said = {int(number): name for number, name in table.items() if number.isdecimal() and int(number) > 8}
+    assert said == {
+        messages.Said.CELL_SUMS: "cell sums",
+        messages.Said.VERDICT: "verdict",
+        messages.Said.OPENINGS: "openings",
+        messages.Said.TABLE: "table",
+    }
+    nonces = messages.Said.NONCE_OF_VALUE_HOLDER, messages.Said.NONCE_OF_GROUP_HOLDER
+    assert f"| {nonces[0]}, {nonces[1]} | nonce of V, of G |" in SPEC
+
+
+@pytest.mark.parametrize("role", list(terms.SumRole))
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_diagrams_are_those_of_the_code(role: terms.SumRole, reads: bool) -> None:
+    assert f"```mermaid\n{diagram(machine.table_for(role, reads))}\n```" in SPEC
+
+
+def test_every_statement_of_a_card_is_in_the_text() -> None:
+    assert list(rows("16 What each side learns"))[1:] == list(SUM_STATEMENTS)
+
+
+def test_the_fields_are_those_of_the_code() -> None:
+    every = terms.SumTerms(
+        contract=bytes(32),
+        suite=suite_by_id("x25519-ell2"),
+        readers=frozenset(terms.SumRole),
+        stages=("bound",),
+        values=(terms.ValueColumn("amount", 0, 5),),
+        window=terms.WindowTerms(7, 3),
+    )
+    counts, values = every.fields(tags=1)
+    named = re.findall(r"^\| `([^|]+)` \| (count|value) \|", SPEC, re.MULTILINE)
+    told = {name: slot for group, slot in named for name in group.split("`, `")}
+    shown = {"stage:<name>": "stage:bound", "tag:<number>": "tag:0"}
+    shown |= {"sum:<column>": "sum:amount", "square:<column>": "square:amount"}
+    assert {shown.get(name, name) for name, slot in told.items() if slot == "count"} == {
+        each.name for each in counts
+    }
+    assert {shown.get(name, name) for name, slot in told.items() if slot == "value"} == {
+        each.name for each in values
     }

@@ -44,7 +44,7 @@ def figures(converters: int, *stages: int, conversions: int | None = None, **mor
     """Return one cell's figures in which everybody who matched converted."""
     named = {f"stage:s{number}": count for number, count in enumerate(stages)}
     rows = converters if conversions is None else conversions
-    return {"matched": converters, "converters": converters, "conversions": rows, **named, **more}
+    return {"matched": converters, "converters": converters, "conversions": rows, **named} | more
 
 
 def staged(count: int, **changes: Any) -> SumTerms:
@@ -223,6 +223,8 @@ def test_no_small_tag_count_can_be_told_by_who_knows_the_rules(min_group: int, v
         (figures(100, 60, 60), set()),
         (figures(12, 8, 4), {"stage:s0", "stage:s1"}),
         (figures(100, 60, 30, conversions=105), set()),
+        (figures(100, 100, 60, matched=105), set()),  # that five did not convert is told by the cell
+        (figures(90, 96, 60, matched=105), {"stage:s0"}),  # a stage without an outcome
     ],
 )
 def test_stages(cell: dict[str, int], hidden: set[str]) -> None:
@@ -358,6 +360,35 @@ def test_a_total_does_not_show_what_one_cell_hides() -> None:
     assert hidden_in_total(funnel, [clear], figures(100, 4)) == {"stage:s0"}
     assert hidden_in_total(funnel, [clear], figures(100, 40)) == frozenset()
     assert hidden_in_total(funnel, []) == frozenset()
+
+
+def test_noised_totals_show_what_noised_cells_do_not() -> None:
+    noised = staged(1, epsilon=EPSILON)
+    small = figures(60, 4, conversions=-3)
+    assert hidden_counts(noised, small) == {"stage:s0", "conversions"}
+    assert hidden_in_total(noised, [small, figures(90, 40)]) == frozenset()
+    assert hidden_in_total(noised, [small, small]) == {"stage:s0", "conversions"}
+
+
+@given(
+    st.lists(st.lists(st.integers(-40, 300), min_size=6, max_size=6), max_size=4),
+    st.integers(1, 12),
+)
+def test_noised_figures_of_any_kind_are_judged(cells: list[list[int]], least: int) -> None:
+    noised = staged(2, epsilon=EPSILON, min_converters=least, window=WindowTerms(7, 30))
+    names = ("matched", "converters", "conversions", "stage:s0", "stage:s1", "retained")
+    table = [dict(zip(names, cell, strict=True)) for cell in cells]
+    total = {name: sum(cell[name] for cell in table) for name in names}
+    hidden = hidden_in_total(noised, table)
+    if cells and least > 2:
+        assert hidden == {name for name in names[2:] if total[name] < least}
+
+
+def test_a_threshold_of_two_hides_two_as_well() -> None:
+    funnel = staged(1, min_converters=2)
+    pair = figures(2, 2)
+    assert hidden_counts(funnel, pair) == {"stage:s0", "conversions"}
+    assert hidden_in_total(funnel, [pair, figures(50, 20)]) == {"stage:s0", "conversions"}
 
 
 def test_totals_of_tags_need_every_cell() -> None:

@@ -122,7 +122,7 @@ def test_a_stage_counts_all_before_it() -> None:
 def test_retention_counts_from_the_first_outcome_that_counts() -> None:
     terms = terms_for(window=WindowTerms(2, retention_days=10), values=(), stages=())
     place = terms.outcome_fields.index(RETAINED)
-    own = [(0, (), 0), (4, (), 0), (12, (), 0)]
+    own: list[Event] = [(0, (), 0), (4, (), 0), (12, (), 0)]
     found = outcomes(terms, events_of([own], columns=0), 0, 6)
     # Exposed on day 0 the first is day 0, and day 12 is late enough; from day 2 on the first is day 4: it isn't.
     assert found[0, :, place].tolist() == [1, 0, 0, 0, 0, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def points_of(people: Sequence[str], seed: int = 1) -> list[bytes]:
 
 
 def sent_points(
-    prepared: PreparedValues | PreparedGroups, size: int, chunk_elements: int = 64
+    prepared: PreparedValues | PreparedGroups | MemoryValueSet, size: int, chunk_elements: int = 64
 ) -> list[bytes]:
     """Return the points of a prepared set in sending order."""
     chunks = [prepared.chunk(number) for number in range(-(-size // chunk_elements))]
@@ -85,8 +85,7 @@ def prepared_values(job: Job, data: Path, work: Path, seed: int = 1) -> Iterator
     """Prepare the value holder's side of ``job`` from ``data``."""
     assert job.sums is not None
     side = job.sums.value_holder
-    engine = open_engine(X25519_ELL2, "cryptography", 1)
-    with Workspace(work, 1) as workspace:
+    with closing(open_engine(X25519_ELL2, "cryptography", 1)) as engine, Workspace(work, 1) as workspace:
         preparation = ValuePreparation(
             job,
             side,
@@ -105,8 +104,7 @@ def prepared_groups(job: Job, data: Path, work: Path, seed: int = 1) -> Iterator
     """Prepare the group holder's side of ``job`` from ``data``."""
     assert job.sums is not None
     side = job.sums.group_holder
-    engine = open_engine(X25519_ELL2, "cryptography", 1)
-    with Workspace(work, 1) as workspace:
+    with closing(open_engine(X25519_ELL2, "cryptography", 1)) as engine, Workspace(work, 1) as workspace:
         preparation = GroupPreparation(
             job,
             side,

@@ -304,13 +304,10 @@ def random_rows(seed: int) -> tuple[list[tuple[str, str, str, str]], dict[int, l
     rows: list[tuple[str, str, str, str]] = []
     events: dict[int, list[Event]] = {}
     for person in range(300):
-        own: list[Event] = sorted(
-            (
-                (DAY + draw.randrange(20), (draw.randrange(0, 9000), draw.randrange(-3, 11)), 0)
-                for _ in range(3)
-            ),
-            key=lambda event: event[0],
-        )[: draw.randint(1, 3)]
+        own: list[Event] = [
+            (DAY + draw.randrange(20), (draw.randrange(0, 9000), draw.randrange(-3, 11)), 0)
+            for _ in range(draw.randint(1, 3))
+        ]
         events[person] = own
         for day, (amount, points), _ in own:
             date = np.datetime64(day, "D")

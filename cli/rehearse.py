@@ -73,7 +73,7 @@ def run_job(
     if as_json:
         print(json.dumps({"event": "done", "result": outcome.result}, ensure_ascii=False), flush=True)
     else:
-        for line in summary_lines(outcome, language):
+        for line in summary_lines(outcome, language, job):
             print(line)
         sys.stdout.flush()
     return outcome

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cli.sum_summary import learned_lines, sum_lines
 from party.disclosure import Card
-from party.jobfile import SIDES
+from party.jobspec import SIDES, Job
 from party.rehearsal import Outcome
+from party.report import REPORT
 from party.results import MATCHES
 
 _TEXT = {
@@ -31,6 +33,7 @@ _TEXT = {
         "told": "{count} match",
         "listed": "which of its own rows they are",
         "and": "; ",
+        "report": "Report for people: {path}",
     },
     "zh": {
         "bank": "银行",
@@ -52,11 +55,12 @@ _TEXT = {
         "told": "匹配 {count} 人",
         "listed": "匹配者是自己的哪些行",
         "and": ";",
+        "report": "供人阅读的报告：{path}",
     },
 }
 
 
-def summary_lines(outcome: Outcome, language: str) -> Iterator[str]:
+def summary_lines(outcome: Outcome, language: str, job: Job) -> Iterator[str]:
     """Yield the lines for people."""
     text = _TEXT[language]
     result, out = outcome.result, outcome.folder
@@ -75,14 +79,11 @@ def summary_lines(outcome: Outcome, language: str) -> Iterator[str]:
             unique_persons=party["unique_persons"],
             held=text["held"].format(held_back=party["held_back"]) if party["held_back"] else "",
         )
-    yield text["matched"].format(count=_count(result["totals"]["matched"], text))
-    for group in result["groups"]:
-        name = ", ".join(str(value) for value in group["group"].values())
-        yield text["tier"].format(
-            group=name, matched=_count(group["matched"], text), persons=group["persons"]
-        )
-    for side in SIDES:
-        yield _learned(side, outcome.sides[side], text)
+    if job.kind.is_sum:
+        yield from sum_lines(result, job, language)
+        yield from learned_lines(outcome.sides, language, text)
+    else:
+        yield from _match_lines(outcome, text)
     for side in SIDES:
         party = result["parties"][side]
         yield text["effort"].format(
@@ -96,7 +97,20 @@ def summary_lines(outcome: Outcome, language: str) -> Iterator[str]:
     for side in SIDES:
         files = ", ".join(str(out / side / name) for name in result["parties"][side]["files"])
         yield text["files"].format(side=text[side], files=files or text["none"])
+    if job.kind.is_sum:
+        yield text["report"].format(path=out / REPORT)
     yield text["result"].format(path=out / "result.json")
+
+
+def _match_lines(outcome: Outcome, text: Mapping[str, str]) -> Iterator[str]:
+    yield text["matched"].format(count=_count(outcome.result["totals"]["matched"], text))
+    for group in outcome.result["groups"]:
+        name = ", ".join(str(value) for value in group["group"].values())
+        yield text["tier"].format(
+            group=name, matched=_count(group["matched"], text), persons=group["persons"]
+        )
+    for side in SIDES:
+        yield _learned(side, outcome.sides[side], text)
 
 
 def _learned(side: str, report: Mapping[str, Any], text: Mapping[str, str]) -> str:

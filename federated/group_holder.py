@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, CellResult,
 from federated.settlement import Facts, Opened, Rest, settle
 from federated.slots import unsign
 from federated.stream import LABEL_COVER, LABEL_RERANDOMISE, KeyStream, stream_key
-from federated.suppression import group_passes
+from federated.suppression import HiddenCell, complete_total, group_passes
 from federated.terms import SumRole, SumTerms
 from federated.totals import CellTotals
 from federated.windows import Cover, cover, place_noise
@@ -80,6 +81,8 @@ class GroupHolder(Holder):
         self._sums: CellSums | None = None
         self._covers: list[Cover] = []
         self._verdict: Verdict | None = None
+        # Per scope, the numbers of the sums that did not pass.
+        self._failing: list[list[int]] = []
 
     @property
     def values(self) -> ValueAnnounce:
@@ -123,7 +126,7 @@ class GroupHolder(Holder):
         self._check_size(announce.persons, SumRole.VALUE_HOLDER)
         columns = iter(self.terms.tag_columns)
         # `in` on an iterator goes forward only: tags come column by column, in the contract's order.
-        if not all(column in columns for column in dict.fromkeys(tag.column for tag in announce.tags)):
+        if not all(column in columns for column, _ in groupby(tag.column for tag in announce.tags)):
             raise PeerViolation("The partner announced tags that the contract does not name.")
         # SPEC 3.3: nothing of a key is kept before it was checked.
         self._public = receive_public_key(
@@ -181,10 +184,13 @@ class GroupHolder(Holder):
         places = [cell for cell, passed in enumerate(passes) if passed]
         groups = [[sums[cell]] for cell in places]
         self._rests: dict[int, list[int]] = {}
-        for scope in range(self.groups.scopes):
-            others = [cell for cell, own in enumerate(cells) if own == scope and not passes[cell]]
-            persons, jointly = sum(sizes[i] for i in others), sum(hits[i] for i in others)
-            if len(others) >= 2 and group_passes(self.terms, persons, jointly) is None:
+        for scope, members in enumerate(self._by_scope(range(len(cells)))):
+            others = [cell for cell in members if not passes[cell]]
+            # Hits stand for converters, which only the partner sees. Who knows why each of them is withheld, and
+            # the joint count, must not be left with too few choices for one of them. With noise nothing is
+            # withheld here.
+            hidden = [HiddenCell(sizes[cell], hits[cell], hits[cell]) for cell in others]
+            if hidden and complete_total(self.terms, hidden):
                 self._rests[scope] = others
                 places.append(len(cells) + scope)
                 groups.append([sums[cell] for cell in others])
@@ -217,10 +223,13 @@ class GroupHolder(Holder):
     def _on_verdict(self, verdict: Verdict) -> Iterable[SumMessage]:
         if len(verdict.passes) != len(self._told().places) or len(verdict.joint) != self.groups.scopes:
             raise PeerViolation("The partner's verdict is on other sums than those it was sent.")
-        for scope, joint in enumerate(verdict.joint):
-            if joint and len(self._hidden(verdict, scope)) < 2:
-                # SPEC 12.4: the joint sum of one cell is that cell.
-                raise PeerViolation("The partner asked for the joint sum of fewer than two cells.")
+        places = self._told().places
+        self._failing = [[i for i in members if not verdict.passes[i]] for members in self._by_scope(places)]
+        if any(
+            joint and len(failing) < 2 for joint, failing in zip(verdict.joint, self._failing, strict=True)
+        ):
+            # SPEC 12.4: the joint sum of one cell is that cell.
+            raise PeerViolation("The partner asked for the joint sum of fewer than two cells.")
         self._verdict = verdict
         if not self.terms.reads(SumRole.VALUE_HOLDER):
             return ()
@@ -243,14 +252,6 @@ class GroupHolder(Holder):
     def _members(self, place: int) -> list[int]:
         cells = self.groups.cell_scopes
         return [place] if place < len(cells) else self._rests[place - len(cells)]
-
-    def _hidden(self, verdict: Verdict, scope: int) -> list[int]:
-        """Return the numbers of the sums of ``scope`` that did not pass."""
-        return [
-            i
-            for i, place in enumerate(self._told().places)
-            if not verdict.passes[i] and self._scope_of(place) == scope
-        ]
 
     def _cost(self, places: Iterable[int]) -> int | None:
         costs = [self._own.cells[cell].cost for place in places for cell in self._members(place)]
@@ -291,7 +292,7 @@ class GroupHolder(Holder):
         ]
         joint: list[tuple[bytes, int | None] | None] = []
         for scope, told in enumerate(verdict.joint):
-            hidden = self._hidden(verdict, scope)
+            hidden = self._failing[scope]
             cost = self._cost(places[i] for i in hidden)
             joint.append((self._opening(hidden).to_bytes(size, "big"), cost) if told else None)
         facts = self._facts(verdict)
@@ -346,17 +347,16 @@ class GroupHolder(Holder):
         places = self._told().places
         passing = [place for place, passes in zip(places, verdict.passes, strict=True) if passes]
         told = {row.place: row for row in table.rows}
-        if sorted([*told, *table.dominated]) != passing or [row is not None for row in table.joint] != list(
-            verdict.joint
-        ):
+        if sorted([*told, *table.dominated]) != passing:
             raise PeerViolation("The partner's table has other cells than those that passed.")
         masked = not self.terms.reads(SumRole.VALUE_HOLDER)
-        if masked and (table.dominated or any(row.hidden for row in table.rows)):
+        self._check_joint(table, masked)
+        joint = [row for row in table.joint if row is not None]
+        if masked and (table.dominated or any(row.hidden for row in (*table.rows, *joint))):
             raise PeerViolation("The partner withheld what it cannot have read.")
         opened = [self._opened(i, place, told.get(place), masked, table) for i, place in enumerate(places)]
         rests = [
-            None if row is None else self._rest(verdict, scope, row, masked)
-            for scope, row in enumerate(table.joint)
+            None if row is None else self._rest(scope, row, masked) for scope, row in enumerate(table.joint)
         ]
         tags = self.values.tags
         # Our own noise is in what was decrypted, the partner's on top of it.
@@ -365,16 +365,28 @@ class GroupHolder(Holder):
         self._result = replace(read, cells=self._all_cells(read.cells))
         return (self._finish_message(),)
 
+    def _check_joint(self, table: SumTable, masked: bool) -> None:
+        """Hold joint rows to the verdict; one whose values are dominated is withheld by a partner that reads them."""
+        told, first = self._judged().joint, len(self.groups.cell_scopes) + self.groups.scopes
+        places = [None if row is None else row.place for row in table.joint]
+        may = [[first + scope] if passes else [None] for scope, passes in enumerate(told)]
+        if not masked:
+            may = [[*each, None] for each in may]
+        if len(places) != len(may) or any(
+            place not in each for place, each in zip(places, may, strict=False)
+        ):
+            raise PeerViolation("The partner's table has other totals than those that passed.")
+
     def _opened(self, index: int, place: int, row: Row | None, masked: bool, table: SumTable) -> Opened:
         out = place in table.dominated
         if row is None:
             counts: tuple[int, ...] = (0,) * len(self.layout.counts)
             values = (0,) * len(self.layout.values) if out else None
         else:
-            counts, values = self._read(row, self._covers[index].opening if masked else 0)
+            counts, values = self._read(row, [place], self._covers[index].opening if masked else 0)
         return Opened(
             scope=self._scope_of(place),
-            persons=sum(self._own.cells[cell].persons for cell in self._members(place)),
+            persons=self._persons([place]),
             label=self._label(place),
             cost=self._cost([place]),
             counts=counts,
@@ -383,14 +395,17 @@ class GroupHolder(Holder):
             hidden=() if row is None else row.hidden,
         )
 
-    def _rest(self, verdict: Verdict, scope: int, row: Row, masked: bool) -> Rest:
-        hidden = self._hidden(verdict, scope)
+    def _rest(self, scope: int, row: Row, masked: bool) -> Rest:
+        hidden = self._failing[scope]
         places = [self._told().places[i] for i in hidden]
-        persons = sum(self._own.cells[cell].persons for place in places for cell in self._members(place))
-        counts, values = self._read(row, self._opening(hidden) if masked else 0)
-        return Rest(persons, counts, values, self._cost(places), len(hidden))
+        counts, values = self._read(row, places, self._opening(hidden) if masked else 0)
+        return Rest(self._persons(places), counts, values, self._cost(places), len(hidden), row.hidden)
 
-    def _read(self, row: Row, opening: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _persons(self, places: Sequence[int]) -> int:
+        return sum(self._own.cells[cell].persons for place in places for cell in self._members(place))
+
+    def _read(self, row: Row, places: Sequence[int], opening: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the figures of a row, which is about the sums at ``places``."""
         layout = self.layout
         region = int.from_bytes(row.region, "big")
         if len(row.region) != region_bytes(layout) or region >> layout.value_bits:
@@ -399,10 +414,14 @@ class GroupHolder(Holder):
             number >= len(layout.values) for number in row.hidden
         ):
             raise PeerViolation("The partner sent a row of other fields than the contract's.")
-        if not layout.values:
-            return row.counts, ()
+        hits = sum(self._hits[cell] for place in places for cell in self._members(place))
+        if abs(row.counts[0] - hits) > layout.counts[0].tail:
+            # SPEC 12.6: who matched is what we counted ourselves, up to noise.
+            raise PeerViolation("The partner's table has other counts than the hits that we found.")
         signed, _ = unsign(region - opening, layout.value_bits)
-        return row.counts, layout.unpack_values(signed)
+        values = layout.unpack_values(signed)
+        self._check_figures(self._persons(places), row.counts, values, row.hidden)
+        return row.counts, values
 
     def _on_finish(self, message: Finish) -> Iterable[SumMessage]:
         self._check_transcript(message)

@@ -75,6 +75,7 @@ class Holder(ProtocolRole[SumMessage]):
         self._incoming: Incoming | None = None
         self._nonce: bytes | None = None
         self._layout: Layout | None = None
+        self._drawn: dict[int, tuple[list[int], list[int]]] = {}
         self._result: SumResult | None = None
 
     @property
@@ -125,20 +126,22 @@ class Holder(ProtocolRole[SumMessage]):
         return fingerprint(message)
 
     def _begin(self) -> Nonce:
-        """Open the session and return the own nonce (SPEC 13). Raises ``PeerViolation`` if the figures do not fit.
-
-        The contract was checked to fit by itself, our own part before it was announced; so what is too much now is
-        what the partner announced.
-        """
+        """Open the session and return the own nonce (SPEC 13), once it is sure that the figures have room."""
         values, groups = self.values, self.groups
         sums = len(groups.cell_scopes) + groups.scopes
         rows = min(values.persons, groups.persons)
         try:
             self._layout = self.terms.layout(rows=rows, days=groups.days, tags=len(values.tags), sums=sums)
         except UsageError:
+            # The contract was checked to fit with every size that it allows. Tags alone are counted only now.
+            if self.role is SumRole.VALUE_HOLDER:
+                raise UsageError(
+                    f"The {len(values.tags)} values of the tag columns do not fit into one number of a "
+                    f"{self.terms.key_bits}-bit key.",
+                    hint="name fewer tag columns, columns with fewer values, or key_bits = 3072",
+                ) from None
             raise PeerViolation(
-                "The partner announced more tags, cells or days than the figures of the contract leave room for.",
-                hint="ask for fewer columns or wider groups, or take a 3072-bit key",
+                "The partner announced more tags than the contract's key has room for."
             ) from None
         self._session = Session(SUM, self.values.encode(), self.groups.encode())
         return self._note_nonce(Nonce(self.session.id, self._randomness.derive(LABEL_NONCE, 32)), self.role)
@@ -199,6 +202,8 @@ class Holder(ProtocolRole[SumMessage]):
         fields = (*layout.counts, *layout.values)
         if self.terms.epsilon is None:
             return [0] * len(layout.counts), [0] * len(layout.values)
+        if place in self._drawn:
+            return self._drawn[place]
         if self._nonce is None:
             raise RuntimeError("noise is drawn behind the partner's nonce")
         stream = KeyStream(stream_key(self._randomness, LABEL_NOISE, self._nonce))
@@ -207,7 +212,8 @@ class Holder(ProtocolRole[SumMessage]):
             scale = self.terms.noise_scale(each.name, each.low, each.high)
             index = place * len(fields) + number
             draws.append(bounded_laplace(stream, index, scale) if scale else 0)
-        return draws[: len(layout.counts)], draws[len(layout.counts) :]
+        self._drawn[place] = draws[: len(layout.counts)], draws[len(layout.counts) :]
+        return self._drawn[place]
 
     def _by_scope(self, places: Iterable[int]) -> list[list[int]]:
         """Return, per scope, which of ``places`` belong to it, as numbers counted from the first of ``places``."""

@@ -103,11 +103,11 @@ def impossible(
         return True
     # Without noise nobody counts who did not match.
     most = matched if exact else persons
-    for field_, figure in zip(layout.counts, counts, strict=True):
-        if not persons * field_.low - field_.tail <= figure <= persons * field_.high + field_.tail:
+    for each, figure in zip(layout.counts, counts, strict=True):
+        if not persons * each.low - each.tail <= figure <= persons * each.high + each.tail:
             return True
-    for number, (field_, figure) in enumerate(zip(layout.values, values, strict=False)):
-        within = most * field_.low - field_.tail <= figure <= most * field_.high + field_.tail
+    for number, (each, figure) in enumerate(zip(layout.values, values, strict=False)):
+        within = most * each.low - each.tail <= figure <= most * each.high + each.tail
         if number not in hidden and not within:
             return True
     if not (exact and values):
@@ -157,8 +157,7 @@ def settle(
     for each in opened:
         by_scope[each.scope].append(each)
     totals = tuple(
-        _total(terms, layout, tags, by_scope[scope], rest, facts, scope)
-        for scope, rest in enumerate(rests)
+        _total(terms, layout, tags, by_scope[scope], rest, facts, scope) for scope, rest in enumerate(rests)
     )
     return SumResult(tuple(cells), totals, {rule: n for rule, n in withheld.items() if n}, noise, facts.moved)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from federated.proof import prove_modulus
 from federated.results import SumResult
 from federated.settlement import Facts, Opened, Rest, figures_of, hidden_fields, is_dominated, settle
 from federated.stream import LABEL_ENCRYPT, stream_key
-from federated.suppression import HiddenCell, complete_total, count_passes
+from federated.suppression import HiddenCell, complete_total, count_passes, dominated
 from federated.terms import SumRole, SumTerms
 from federated.windows import Covered, open_values, read
 from psi.engines import Engine
@@ -66,6 +66,8 @@ class ValueHolder(Holder):
         self._sums: CellSums | None = None
         self._covered: list[Covered] = []
         self._sizes: list[int] = []
+        # Per scope, the numbers of the sums that were sent.
+        self._scopes: list[list[int]] = []
         self._verdict: Verdict | None = None
 
     @property
@@ -107,6 +109,8 @@ class ValueHolder(Holder):
         self._check_size(announce.persons, SumRole.GROUP_HOLDER)
         if self.terms.window is None and (announce.days != 1 or announce.first_day != 0):
             raise PeerViolation("The partner announced exposure days, which the contract does not have.")
+        if self.terms.arm_part is None and announce.scopes != 1:
+            raise PeerViolation("The partner announced several totals, which only arms have.")
         if any(unit.size < self.terms.min_group for unit in announce.units):
             # SPEC 11.1: in a smaller unit a hit would name somebody.
             raise PeerViolation(
@@ -171,21 +175,19 @@ class ValueHolder(Holder):
         self._private.destroy()
         self._sizes = persons = self._persons(sums)
         counts = [each.counts for each in self._covered]
-        if self.terms.epsilon is None:
-            for size, (matched, converters) in zip(persons, counts, strict=True):
-                if not 0 <= converters <= matched <= size:
-                    raise PeerViolation("The partner sent sums that cannot be: more converters than persons.")
+        for size, own in zip(persons, counts, strict=True):
+            self._check_figures(size, own, ())
+        # The partner sees the verdict and knows its own noise, so only with ours does the verdict tell it no more
+        # than noised counts do.
+        noised = [self._noised(own, [place]) for own, place in zip(counts, sums.places, strict=True)]
         passes = tuple(
             count_passes(self.terms, size, matched, converters) is None
-            for size, (matched, converters) in zip(persons, counts, strict=True)
+            for size, (matched, converters) in zip(persons, noised, strict=True)
         )
+        self._scopes = self._by_scope(sums.places)
         joint = []
-        for scope in range(self.groups.scopes):
-            failing = [
-                HiddenCell(persons[i], counts[i][0], counts[i][1])
-                for i, place in enumerate(sums.places)
-                if not passes[i] and self._scope_of(place) == scope
-            ]
+        for members in self._scopes:
+            failing = [HiddenCell(persons[i], noised[i][0], noised[i][1]) for i in members if not passes[i]]
             joint.append(len(failing) >= 2 and complete_total(self.terms, failing))
         self._sums = sums
         self._verdict = Verdict(self.session.id, passes, tuple(joint))
@@ -202,11 +204,12 @@ class ValueHolder(Holder):
             raise PeerViolation("The partner sent another number of sums than it said.")
         if any(place >= len(cells) + scopes for place in sums.places):
             raise PeerViolation("The partner sent the sum of a cell that it had not announced.")
-        for scope in range(scopes):
-            unsent = [cell for cell, own in enumerate(cells) if own == scope and cell not in set(sums.places)]
-            if len(cells) + scope in sums.places and len(unsent) < 2:
-                # SPEC 12.3: the rest of one cell would be that cell.
-                raise PeerViolation("The partner sent a scope's rest of fewer than two cells.")
+        sent, unsent = set(sums.places), [0] * scopes
+        for cell, scope in enumerate(cells):
+            unsent[scope] += cell not in sent
+        if any(len(cells) + scope in sent and few < 2 for scope, few in enumerate(unsent)):
+            # SPEC 12.3: the rest of one cell would be that cell.
+            raise PeerViolation("The partner sent a scope's rest of fewer than two cells.")
 
     def _scope_of(self, place: int) -> int:
         cells = self.groups.cell_scopes
@@ -252,6 +255,7 @@ class ValueHolder(Holder):
         if (
             len(openings.scope_names) != self.groups.scopes
             or len(set(openings.scope_names)) != self.groups.scopes
+            or (arm is None and openings.scope_names != ("",))
         ):
             raise PeerViolation("The partner named other totals than it had announced.")
         for each in openings.openings:
@@ -267,29 +271,29 @@ class ValueHolder(Holder):
     def _opened(self, index: int, opening: Opening | None) -> Opened:
         sums, _ = self._told()
         covered = self._covered[index]
+        values = None if opening is None else self._open(covered, opening.mask)
+        self._check_figures(self._sizes[index], covered.counts, values or ())
         return Opened(
             scope=self._scope_of(sums.places[index]),
             persons=self._sizes[index],
             label=None if opening is None else opening.label,
             cost=None if opening is None else opening.cost,
             counts=covered.counts,
-            values=None if opening is None else self._open(covered, opening.mask),
+            values=values,
         )
 
     def _rest(self, scope: int, mask: bytes, cost: int | None) -> Rest:
         """Return the joint figures of the sums of ``scope`` that did not pass."""
         hidden, covered = self._joint(scope)
         persons = sum(self._sizes[i] for i in hidden)
-        return Rest(persons, covered.counts, self._open(covered, mask), cost, len(hidden))
+        values = self._open(covered, mask)
+        self._check_figures(persons, covered.counts, values)
+        return Rest(persons, covered.counts, values, cost, len(hidden))
 
     def _joint(self, scope: int) -> tuple[list[int], Covered]:
         """Return the sums of ``scope`` that did not pass, and all of them added up, still masked."""
-        sums, verdict = self._told()
-        hidden = [
-            i
-            for i, place in enumerate(sums.places)
-            if not verdict.passes[i] and self._scope_of(place) == scope
-        ]
+        _, verdict = self._told()
+        hidden = [i for i in self._scopes[scope] if not verdict.passes[i]]
         counts = zip(*(self._covered[i].counts for i in hidden), strict=True)
         masked = sum(self._covered[i].masked for i in hidden) & (1 << self.layout.value_bits) - 1
         return hidden, Covered(tuple(sum(column) for column in counts), masked)
@@ -307,50 +311,89 @@ class ValueHolder(Holder):
         """Return the table of a group holder that alone reads: values as they are masked, with our noise."""
         sums, verdict = self._told()
         rows = [
-            self._row(place, covered.counts, covered.masked)
+            self._row(place, [place], covered.counts, covered.masked)
             for place, covered, passes in zip(sums.places, self._covered, verdict.passes, strict=True)
             if passes
         ]
         joint: list[Row | None] = []
         for scope, told in enumerate(verdict.joint):
-            covered = self._joint(scope)[1]
-            joint.append(
-                self._row(self._joint_place(scope), covered.counts, covered.masked) if told else None
-            )
+            if not told:
+                joint.append(None)
+                continue
+            hidden, covered = self._joint(scope)
+            places = [sums.places[i] for i in hidden]
+            joint.append(self._row(self._joint_place(scope), places, covered.counts, covered.masked))
         return self._noted(SumTable(self.session.id, tuple(rows), tuple(joint), ()))
 
     def _open_table(self, opened: list[Opened], rests: list[Rest | None]) -> SumTable:
         """Return the table that both read: what settled as passing, without the fields that policy hides."""
+        places = self._told()[0].places
         rows, out = [], []
-        for place, each in zip(self._told()[0].places, opened, strict=True):
+        for place, each in zip(places, opened, strict=True):
             if is_dominated(self.terms, self.layout, each):
                 out.append(place)
             elif each.values is not None:
-                rows.append(self._shown_row(place, each.counts, each.values))
+                rows.append(self._shown_row(place, [place], each.counts, each.values))
         # Dominated sums are in no joint row: what both may add to a total is told by the rows alone.
-        joint = tuple(
-            None if rest is None else self._shown_row(self._joint_place(scope), rest.counts, rest.values)
-            for scope, rest in enumerate(rests)
-        )
-        return self._noted(SumTable(self.session.id, tuple(rows), joint, tuple(out)))
+        joint: list[Row | None] = []
+        for scope, rest in enumerate(rests):
+            if rest is None or dominated(self.terms, figures_of(self.layout, rest.counts, rest.values)):
+                joint.append(None)
+                continue
+            hidden = [places[i] for i in self._joint(scope)[0]]
+            joint.append(self._shown_row(self._joint_place(scope), hidden, rest.counts, rest.values))
+        return self._noted(SumTable(self.session.id, tuple(rows), tuple(joint), tuple(out)))
 
-    def _shown_row(self, place: int, counts: tuple[int, ...], values: tuple[int, ...]) -> Row:
+    def _shown_row(
+        self, place: int, noised: Sequence[int], counts: tuple[int, ...], values: tuple[int, ...]
+    ) -> Row:
+        """Return a row of what is shown. What is hidden is decided on figures as the partner reads them."""
         layout = self.layout
-        withheld = hidden_fields(self.terms, figures_of(layout, counts, values), self._own.tags)
+        on_counts, on_values = self._noise_on(noised)
+        read = [
+            figure + noise for figure, noise in zip((*counts, *values), (*on_counts, *on_values), strict=True)
+        ]
+        figures = figures_of(layout, read[: len(counts)], read[len(counts) :])
+        withheld = hidden_fields(self.terms, figures, self._own.tags)
         hidden = tuple(number for number, each in enumerate(layout.values) if each.name in withheld)
         shown = [0 if number in hidden else value for number, value in enumerate(values)]
-        return self._row(place, counts, layout.pack_values(shown), hidden)
+        return self._row(place, noised, counts, layout.pack_values(shown), hidden)
 
     def _joint_place(self, scope: int) -> int:
         return len(self.groups.cell_scopes) + self.groups.scopes + scope
 
-    def _row(self, place: int, counts: tuple[int, ...], region: int, hidden: tuple[int, ...] = ()) -> Row:
+    def _row(
+        self,
+        place: int,
+        noised: Sequence[int],
+        counts: tuple[int, ...],
+        region: int,
+        hidden: tuple[int, ...] = (),
+    ) -> Row:
+        """Return the row at ``place``, the sum of what was sent at ``noised``, with our noise."""
         layout = self.layout
-        on_counts, on_values = self._noise(layout, place)
-        on_values = [0 if number in hidden else noise for number, noise in enumerate(on_values)]
-        noisy = (region + layout.pack_values(on_values)) & (1 << layout.value_bits) - 1
-        counts = tuple(count + noise for count, noise in zip(counts, on_counts, strict=True))
-        return Row(place, counts, noisy.to_bytes(region_bytes(layout), "big"), hidden)
+        _, on_values = self._noise_on(noised)
+        shown = [0 if number in hidden else noise for number, noise in enumerate(on_values)]
+        noisy = (region + layout.pack_values(shown)) & (1 << layout.value_bits) - 1
+        return Row(place, self._noised(counts, noised), noisy.to_bytes(region_bytes(layout), "big"), hidden)
+
+    def _noise_on(self, places: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Return our noise on the joint sum of ``places``: (counts, values).
+
+        It is that of each of them added up. A draw of its own would tell more: the verdict on each hangs on its
+        noise already.
+        """
+        layout = self.layout
+        counts, values = [0] * len(layout.counts), [0] * len(layout.values)
+        for place in places:
+            on_counts, on_values = self._noise(layout, place)
+            counts = [one + two for one, two in zip(counts, on_counts, strict=True)]
+            values = [one + two for one, two in zip(values, on_values, strict=True)]
+        return counts, values
+
+    def _noised(self, counts: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+        on_counts, _ = self._noise_on(places)
+        return tuple(count + noise for count, noise in zip(counts, on_counts, strict=True))
 
     def _noted(self, table: SumTable) -> SumTable:
         self._note(table)

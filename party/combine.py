@@ -23,11 +23,11 @@ def combine(job: Job, contract: Contract, reports: Mapping[str, Report]) -> dict
     if spec is None:
         raise ValueError("only grouped sums are combined")
     reader, own = reports[job.receivers[0]], reports[spec.group_holder]
-    groups = [_guarded(job, row) for row in _groups(job, reader, own)]
+    groups = list(_groups(job, reader, own))
     result = {
         **header(job, contract),
         "totals": reader["totals"],
-        "groups": groups,
+        "groups": [_guarded(job, row) for row in groups],
         **{key: reader[key] for key in ("arms", "lift", "evaluation") if key in reader},
     }
     if job.kind is JobKind.FUNNEL:

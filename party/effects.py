@@ -135,21 +135,18 @@ def funnel_entries(
     """
     first = job.label_columns[0]
     own, theirs = job.side(spec.group_holder).stages, job.side(spec.value_holder).stages
-    named = [(str(row["group"][first]), row) for row in groups]
-    # Where a small group's own number is not shown, a sum with it would tell it.
-    rows = [(at, row) for at, row in named if row["persons"] is not None]
-    whole = not untold and len(rows) == len(named)
+    rows = [(str(row["group"][first]), row) for row in groups]
     reached = [
         Stage(stage, None if untold else sum(int(row["persons"]) for at, row in rows if at in own[number:]))
         for number, stage in enumerate(own)
     ]
     entries = [
-        _entry(step.stage, spec.group_holder, step.of_previous, step.of_first, complete=whole)
+        _entry(step.stage, spec.group_holder, step.of_previous, step.of_first, complete=not untold)
         for step in steps(reached)
     ]
     last = [row for at, row in rows if at == own[-1]]
     told = [row for row in last if all(row["stages"][stage] is not None for stage in theirs)]
-    whole = whole and len(told) == len(last)
+    whole = not untold and len(told) == len(last)
     counted = [
         Stage(
             stage,

@@ -132,6 +132,10 @@ class Policy:
 
 
 DEFAULT_POLICY: Final = Policy()
+# Asks for nothing: a side whose policy is not known yet, in :func:`stricter`.
+NO_POLICY: Final = Policy(
+    limits=Limits(min_group=1, min_converters=1, dominance=0, max_set=MAX_SET), source="no policy"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,9 +304,14 @@ def _least_epsilon(
         return asked
     least = min(limits)
     sides = tuple(side for side in SIDES if known[side] == least)
-    before = _NONE if asked is None else f"{float(asked):g}"
-    changes.append(Change("epsilon", before, f"{float(least):g}", sides))
+    before = _NONE if asked is None else _decimal(asked)
+    changes.append(Change("epsilon", before, _decimal(least), sides))
     return least
+
+
+def _decimal(number: Fraction) -> str:
+    """Return a number that was written as a decimal as it was written, so that who reads it gets the same one."""
+    return format((Decimal(number.numerator) / Decimal(number.denominator)).normalize(), "f")
 
 
 def _limits(table: Mapping[str, Any], place: Place) -> Limits:

@@ -29,7 +29,7 @@ from party.disclosure import Card, card_for
 from party.home import Home
 from party.identity import Authority, new_identity, partner_uri, public_identity
 from party.jobfile import SIDES, Job, parse_job
-from party.policy import Change, stricter
+from party.policy import NO_POLICY, Change, stricter
 from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
@@ -146,9 +146,7 @@ def _under_policies(
             policies[side] = home.policy
     if not policies:
         return job, table, ()
-    # A party without a home asks for nothing: its side counts like the other's.
-    known = next(iter(policies.values()))
-    _, changes = stricter(job, policies.get("bank", known), policies.get("platform", known))
+    _, changes = stricter(job, policies.get("bank", NO_POLICY), policies.get("platform", NO_POLICY))
     if not changes:
         return job, table, ()
     values = {change.key: _toml_value(change.after) for change in changes}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import product
 from typing import Any, Final
 
 from tests.e2e.sum_oracle import Cell, Figures, SumOracle, add, fixed
@@ -161,10 +162,13 @@ def covered(cells: Sequence[Cell], row: dict[str, Any], oracle: SumOracle) -> li
     """
     released = [cell for cell in cells if oracle.withheld(cell) is None]
     few = [cell for cell in cells if oracle.few_matches([cell])]
-    hidden = [cell for cell in cells if oracle.withheld(cell) and cell not in few]
-    together = len(few) >= 2 and not oracle.few_matches(few)
-    rest = few if together else []
-    for extra in ([*rest, *hidden], hidden, rest, []):
+    seen = {
+        rule: [cell for cell in cells if oracle.withheld(cell) == rule and cell not in few]
+        for rule in ("below_min_converters", "dominated")
+    }
+    rest = few if len(few) >= 2 and not oracle.few_matches(few) else []
+    for parts in product(*(([], part) for part in (rest, *seen.values()))):
+        extra = [cell for part in parts for cell in part]
         over = [*released, *extra]
         told = (sum(cell.persons for cell in over), add(over)["matched"]) if over else (None, None)
         if told == (row["persons"], row["matched"]):

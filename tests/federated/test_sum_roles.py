@@ -186,8 +186,10 @@ def test_cells_below_a_threshold_are_withheld_and_totalled_only_jointly(readers:
     terms = sum_terms(values=(AMOUNT,), readers=readers, min_group=20, min_converters=10)
     # One cell of few converters: the total leaves it out.
     alone = run(terms, fixed({0: (30, 12), 1: (30, 9), 2: (40, 20)}))
-    # Two that jointly pass: the total covers them.
-    jointly = run(terms, fixed({0: (30, 12), 1: (30, 9), 2: (40, 8)}))
+    # Two that jointly pass, and whose joint count leaves both open: the total covers them.
+    jointly = run(terms, fixed({0: (30, 12), 1: (30, 9), 2: (40, 4)}))
+    # Two of which each must have 8 or 9, as soon as their joint count is known: it doesn't.
+    told = run(terms, fixed({0: (30, 12), 1: (30, 9), 2: (40, 8)}))
     for role in readers:
         result = alone[0 if role is V else 1]
         assert {cell.label for cell in result.cells if cell.figures} == {("cell 0",), ("cell 2",)}
@@ -202,7 +204,9 @@ def test_cells_below_a_threshold_are_withheld_and_totalled_only_jointly(readers:
         (total,) = result.totals
         assert total.complete
         assert total.figures is not None
-        assert (total.persons, total.figures["converters"], total.figures["sum:amount"]) == (100, 29, 2900)
+        assert (total.persons, total.figures["converters"], total.figures["sum:amount"]) == (100, 25, 2500)
+        (total,) = told[0 if role is V else 1].totals
+        assert (total.complete, total.persons) == (False, 30)
 
 
 @pytest.mark.parametrize("readers", [BOTH, frozenset({V}), frozenset({G})], ids=["both", "values", "groups"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from party.jobfile import Job, JobKind, SumSpec
 from party.policy import (
     DEFAULT_POLICY,
+    NO_POLICY,
     BudgetRules,
     Differencing,
     Limits,
@@ -155,6 +156,18 @@ def test_the_stricter_of_both_sides() -> None:
     ]
     assert changes[0].zh == "按银行策略的要求，min_group 由 50 改为 80。"
     assert changes[4].zh == "按平台策略的要求，epsilon 由 无 改为 2。"
+
+
+def test_a_side_without_a_policy_asks_for_nothing() -> None:
+    assert stricter(sum_job(), NO_POLICY, NO_POLICY) == (sum_job(), ())
+    _, changes = stricter(sum_job(), NO_POLICY, limited(min_group=60))
+    assert [(each.key, each.sides) for each in changes] == [("min_group", ("platform",))]
+
+
+@pytest.mark.parametrize("text", ["0.1234567", "2", "20", "1.5", "0.01"])
+def test_an_epsilon_is_told_as_it_was_written(text: str) -> None:
+    _, changes = stricter(sum_job(), limited(epsilon=Fraction(text)), limited())
+    assert changes[0].after == text
 
 
 def test_a_job_that_is_strict_already_stays() -> None:

@@ -56,8 +56,16 @@ def match(arguments: argparse.Namespace) -> int:
 def paillier(arguments: argparse.Namespace) -> int:
     """Run ``veiljoin bench sum``; returns the exit status."""
     # Here, so that the benchmark of matching does not load the libraries of the sums.
-    from bench.paillier import bench_paillier
-
+    try:
+        from bench.paillier import bench_paillier
+    except ModuleNotFoundError as error:
+        if error.name != "phe":
+            raise
+        raise UsageError(
+            "veiljoin bench sum compares with the package phe, which is not installed.",
+            hint="install it beside Veiljoin: pip install phe (it is GPL-3 and nothing else here needs it)",
+            code="missing_package",
+        ) from None
     if arguments.rows < SMALLEST_SUM:
         raise UsageError(f"--rows {arguments.rows} is out of range.", hint=f"use {SMALLEST_SUM} or more")
     if arguments.threads is not None and arguments.threads < 1:

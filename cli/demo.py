@@ -122,7 +122,8 @@ def demo(arguments: argparse.Namespace) -> int:
         print()
         print(_CLOSING[speak].format(out=out, data=out / "data"))
         for number, job in enumerate(jobs, start=1):
-            for report in sorted(job.results(out, number).glob(f"*/{REPORT}")):
+            report = job.results(out, number) / REPORT
+            if report.exists():
                 print(f"  {report}")
     return 0
 
@@ -141,7 +142,7 @@ def _run(arguments: argparse.Namespace, number: int, job: _DemoJob) -> None:
 _CLOSING: Final = (
     (
         "All customers above are synthetic; their files are in {data}. Each job has its results in {out}, split by "
-        "party as they would be in real life. For people, to open in a browser:"
+        "party as they would be in real life. Reports of both together, to open in a browser:"
     ),
-    "以上客户均为合成数据，文件在 {data}；各任务结果在 {out}，按实际归属分属双方。可用浏览器打开的报告：",
+    "以上客户均为合成数据，文件在 {data}；各任务结果在 {out}，按实际归属分属双方。双方合并的报告，可用浏览器打开：",
 )

@@ -279,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hint="install the node: pip install 'veiljoin[node]'",
             code="missing_package",
         )
-        return _tell(missing, False)
+        return _tell(missing, as_json)
     except KeyboardInterrupt:
         stopped = VeiljoinError(
             "The command was stopped before it was done.",

@@ -9,7 +9,8 @@ from rich.cells import cell_len
 
 from party.jobspec import SIDES, Job, JobKind
 from party.report import GROUPS_FILE
-from party.report.narrative import cautions, figure_name, headlines, label
+from party.report.cautions import cautions
+from party.report.headlines import headlines
 from party.report.page import voice
 from party.report.voice import Voice
 
@@ -74,10 +75,10 @@ def _table(result: Row, job: Job, speech: Voice, text: Mapping[str, str]) -> Ite
     columns = () if profile else tuple(job.side(job.sums.value_holder).values) if job.sums is not None else ()
     stages = () if profile or not rows else tuple(rows[0].get("stages", {}))
     head = [text["group"], *map(speech.say, (*counts, rate, "interval")), *stages]
-    head += [figure_name(f"sums.{column.column}", speech) for column in columns]
+    head += [speech.named(f"sums.{column.column}") for column in columns]
     body = []
     for row in rows:
-        cells = [label(row, speech), *(_count(row[name], speech) for name in counts)]
+        cells = [speech.group(row), *(_count(row[name], speech) for name in counts)]
         estimate = row.get(rate)
         if estimate is None or estimate["value"] is None:
             cells += [speech.say("nothing")] * 2

@@ -174,7 +174,7 @@ class GroupHolder(Holder):
     # -- sums
 
     def _cell_sums(self, partners: npt.NDArray[np.int64]) -> CellSums:
-        """Return one covered, re-randomised sum per cell that passes, and per scope that of the others (SPEC 12.3)."""
+        """Return a covered, re-randomised sum per cell that passes, and per scope that of the others (SPEC 12.3)."""
         layout, cells = self.layout, self.groups.cell_scopes
         sizes = self.groups.cell_persons()
         totals = CellTotals(self._paillier, self.public, layout, self._shelf())

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 from federated.keys import KEY_BITS
@@ -165,7 +166,7 @@ class GroupAnnounce:
         scopes = sorted(set(self.cell_scopes))
         _require(scopes == list(range(len(scopes))), "totals without cells")
         places = [(unit.cell, unit.day) for unit in self.units]
-        _require(all(one < two for one, two in zip(places, places[1:], strict=False)), "units out of order")
+        _require(all(one < two for one, two in pairwise(places)), "units out of order")
         _require({cell for cell, _ in places} == set(range(len(self.cell_scopes))), "a cell without units")
         _require(all(0 <= unit.day < self.days for unit in self.units), "a unit of another day")
         _require(all(0 < unit.size <= MAX_SET for unit in self.units), "a unit of an impossible size")
@@ -231,7 +232,7 @@ class CellSums:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Per sum that was sent, whether its counts pass; per scope, whether what is hidden may be totalled (SPEC 12.4)."""
+    """Per sum, whether its counts pass; per scope, whether what is hidden may be totalled (SPEC 12.4)."""
 
     session: bytes
     passes: tuple[bool, ...]
@@ -295,7 +296,7 @@ class Openings:
             _check_text(name)
         _require(len(self.joint) == len(self.scope_names) == len(self.dropped), "totals of different numbers")
         _require(1 <= len(self.joint) <= MAX_CELLS, "an impossible number of totals")
-        _require(all(0 <= n <= MAX_SET for n in (*self.dropped, self.small, self.few)), "an impossible count")
+        _require(all(0 <= n < 1 << 32 for n in (*self.dropped, self.small, self.few)), "an impossible count")
         _require(_ascending([days for days, _ in self.moved]), "moved days out of order")
         _require(all(0 < days < MAX_DAYS for days, _ in self.moved), "an impossible number of days")
         _require(all(0 < persons <= MAX_SET for _, persons in self.moved), "an impossible number of persons")
@@ -342,9 +343,7 @@ class SumTable:
 
 
 def _ascending(numbers: Sequence[int]) -> bool:
-    return all(one < two for one, two in zip(numbers, numbers[1:], strict=False)) and all(
-        n >= 0 for n in numbers[:1]
-    )
+    return all(one < two for one, two in pairwise(numbers)) and all(n >= 0 for n in numbers[:1])
 
 
 def _check_cost(cost: int | None) -> None:

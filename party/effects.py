@@ -92,7 +92,8 @@ def lift_and_evaluation(
         of_test,
         shares=None if planned is None else (planned, 1.0 - planned),
         values=pairs,
-        cost=None if cost is None else cost / COST_SCALE,
+        # Refunds may outweigh what was spent; then there is no price.
+        cost=None if cost is None or cost < 0 else cost / COST_SCALE,
     )
     extra = () if complete else (INCOMPLETE_ARM,)
     lift: dict[str, Any] = {CONVERTERS: _lift(found.rates, 1, extra)}
@@ -258,7 +259,7 @@ def _evaluation(
     for value in values:
         column = found.values.get(value.column)
         added[value.column] = None if column is None else estimate(column.added, value.scale)
-        if cost is not None:
+        if price is not None:
             spend = None if column is None else column.return_on_spend
             returned[value.column] = None if spend is None else estimate(spend, value.scale)
     return {

@@ -119,16 +119,30 @@ class _Table:
     # -- groups
 
     def groups(self) -> Iterator[dict[str, Any]]:
-        """Yield one row per group with a label; in a profile one per group and tag."""
-        for cell in self._result.cells:
-            if cell.label is None:
-                continue
-            parts = zip(self._job.label_columns, cell.label, strict=True)
+        """Yield one row per group with a label, in the order that people read; in a profile one per group and tag."""
+        labelled = [(cell, cell.label) for cell in self._result.cells if cell.label is not None]
+        for cell, label in sorted(labelled, key=lambda each: self._order(each[1])):
+            parts = zip(self._job.label_columns, label, strict=True)
             group = {column: text or NO_LABEL for column, text in parts}
             if self._job.kind is JobKind.PROFILE:
                 yield from self._profile_rows(group, cell)
             else:
                 yield self._row(group, cell)
+
+    def _order(self, label: tuple[str, ...]) -> list[tuple[int, float, str]]:
+        """Return the sort key of a group: stages as they follow each other, control first, numbers by their size."""
+        stages = self._job.side(self._spec.group_holder).stages if self._job.kind is JobKind.FUNNEL else ()
+        arms = self._spec.arms
+        keys = []
+        for place, (column, text) in enumerate(zip(self._job.label_columns, label, strict=True)):
+            rank = 1
+            if stages and place == 0:
+                rank = stages.index(text) if text in stages else -1
+            elif arms is not None and column == arms.column and text == arms.control:
+                rank = 0
+            number = float(text) if text.isascii() and text.isdigit() else math.inf
+            keys.append((rank, number, text))
+        return keys
 
     def _row(self, group: dict[str, str], cell: CellResult) -> dict[str, Any]:
         told = cell.figures if cell.figures is not None else {}

@@ -36,10 +36,10 @@ from party.intake import (
 )
 from party.jobspec import DEFAULT_TIMEZONE, Job, JobKind
 from party.jobsums import NO_STAGE
-from party.ledger import LedgerSketch
 from party.moments import NO_MOMENT, Clock
 from party.progress import Progress
 from party.rejects import RejectsWriter
+from party.sketch import LedgerSketch
 from party.spool import Spool
 from party.units import Cell, Labels, Merged, Place, Plan, gather_cells, merge_cells, plan_units
 from party.workspace import Table, Workspace, moment_order
@@ -107,6 +107,7 @@ class GroupPreparation:
         self._intake = Intake(
             job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress, sketch
         )
+        self._sketch = sketch
         self._facts = self._intake.facts
         self._root = InputRoot()
         window = job.sums.window
@@ -204,13 +205,13 @@ class GroupPreparation:
         persons = self._workspace.table(
             "person",
             "point BLOB, row_number UBIGINT, rank UBIGINT, day INTEGER, stage UTINYINT, combination UINTEGER, "
-            "cost HUGEINT",
+            "cost HUGEINT, known UBIGINT",
         )
         window = self._sums.window
         pick = moment_order(window.exposure if window else self._spec.keep)
         persons.fill(
             f"SELECT point, min(row_number), arg_min(rank, row_number), {pick('day')}, max(stage), "  # noqa: S608
-            f"{pick('combination')}, sum(cost) FROM {table.name} GROUP BY point"
+            f"{pick('combination')}, sum(cost), any_value(known) FROM {table.name} GROUP BY point"
         )
         accepted = table.number("SELECT count(*) FROM {name}")
         table.drop()
@@ -219,6 +220,8 @@ class GroupPreparation:
         check_most(self._job, self._dataset.path, self._facts.persons)
         check_least(self._job, str(self._dataset.path), "persons", self._facts.persons)
         self._check_control()
+        if self._sketch is not None:
+            self._tell(self._sketch, persons)
 
         merged = self._merged(persons)
         cells = self._announced(merged)
@@ -239,6 +242,24 @@ class GroupPreparation:
             small=tuple(_own(cell, priced) for cell in merged.small),
             dropped=merged.dropped,
         )
+
+    def _tell(self, sketch: LedgerSketch, persons: Table) -> None:
+        """Tell the sketch everybody, those of cells that are too small to be sent among them."""
+        texts = [
+            np.append(np.uint64(0), sketch.texts(place, each))
+            for place, each in enumerate(self._labels.texts)
+        ]
+        combined = np.zeros(len(self._combinations), dtype=np.uint64)
+        for combination, place in self._combinations.items():
+            for column, number in enumerate(combination):
+                combined[place] += texts[column][number]
+        for batch in persons.batches("SELECT known, stage, combination, day FROM {name}"):
+            stage, combination = batch.column("stage").to_numpy(), batch.column("combination").to_numpy()
+            # There are far fewer pairs of a stage and a day than persons.
+            pairs = (batch.column("day").to_numpy().astype(np.int64) << 8) | stage
+            found, of_person = np.unique(pairs, return_inverse=True)
+            marks = sketch.rows([found])[of_person] + combined[combination]
+            sketch.add(batch.column("known").to_numpy(), marks)
 
     def _check_control(self) -> None:
         arms = self._sums.arms

@@ -1,7 +1,8 @@
 """What every preparation of a party's own set shares: reading, normalising, refusing, hashing and masking rows.
 
 Rows pass through in batches and each identifier is forgotten once it is masked: what is kept per row is its number,
-its masked point, its secret rank and what the kind of job needs beside it. Two rows are the same person exactly if
+its masked point, its secret rank, the number of the person in the party's own ledger (a keyed hash; 0 without one) and
+what the kind of job needs beside it. Two rows are the same person exactly if
 their masked points are equal, so rows of a person are brought together without ever storing an identifier.
 """
 
@@ -22,9 +23,9 @@ import pyarrow as pa
 from party.datasets import Batch, Dataset, read_batches
 from party.identifiers import REASONS, Normaliser
 from party.jobspec import Job, SideSpec
-from party.ledger import LedgerSketch
 from party.progress import Progress
 from party.rejects import RejectsWriter
+from party.sketch import LedgerSketch
 from party.spool import Spool, disk_error
 from party.workspace import Table, Workspace
 from psi.engines import Engine
@@ -36,7 +37,7 @@ Reasons = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.uint64]
 
 # The columns that every input table begins with.
-INPUT_COLUMNS: Final = "point BLOB, row_number UBIGINT, rank UBIGINT"
+INPUT_COLUMNS: Final = "point BLOB, row_number UBIGINT, rank UBIGINT, known UBIGINT"
 # Batches that may be masked while the next one is read and hashed.
 _AHEAD: Final = 2
 _POINTS: Final = "own-points"
@@ -49,7 +50,8 @@ class InputFacts:
     ``persons`` are the different persons of the accepted rows, sent or not, ``duplicates`` the accepted rows beyond
     one per person, ``held_back`` the persons of a holdout. The rest is of grouped sums. Value holder: ``outcomes``
     are the outcome rows that count, ``clipped`` those with an amount that was brought to its bound and those beyond
-    the most rows of a person; ``small_tags`` the tags that too few persons have to be told. Group holder:
+    the most rows of a person, ``untimed`` the rows with an amount or a stage but, in a window, no time;
+    ``small_tags`` the tags that too few persons have to be told. Group holder:
     ``small_cells`` are the cells that were merged or dropped because they have too few persons, ``dropped`` the
     persons of the dropped ones, ``moved`` the persons by the days that their exposure day was moved.
     """
@@ -60,6 +62,7 @@ class InputFacts:
     persons: int = 0
     held_back: int = 0
     clipped: int = 0
+    untimed: int = 0
     outcomes: int = 0
     small_tags: int = 0
     small_cells: int = 0
@@ -216,13 +219,16 @@ class Intake:
 
         usable = np.flatnonzero(reasons == 0)
         identifiers: list[bytes] = normalised.canonical.take(pa.array(usable)).to_pylist()
-        if self._sketch is not None:
-            self._sketch.add(identifiers)
         rows = (batch.first_row + usable).astype(np.uint64)
         ranks = self._randomness.ranks(LABEL_ORDER, batch.first_row, len(batch))[usable]
+        if self._sketch is None:
+            known = np.zeros(len(rows), dtype=np.uint64)
+        else:
+            known = self._sketch.persons(identifiers)
         kept = reader.keep(rows, usable, identifiers)
-        names = ["row_number", "rank", *kept]
-        return identifiers, pa.record_batch([pa.array(rows), pa.array(ranks), *kept.values()], names=names)
+        names = ["row_number", "rank", "known", *kept]
+        columns = [pa.array(rows), pa.array(ranks), pa.array(known), *kept.values()]
+        return identifiers, pa.record_batch(columns, names=names)
 
     def _store(self, table: Table, masking: Future[bytes], kept: pa.RecordBatch) -> None:
         size = self._suite.element_size

@@ -1,12 +1,15 @@
 """The differencing ledger: does an input hardly differ from that of an earlier job with the partner?
 
-The results of two jobs whose inputs differ by one person tell about that person. A party can see that of its own
-inputs, so it keeps a sketch of each: for every person the first 8 bytes of an HMAC-SHA256 of the canonical identifier
-under a key that never leaves this party's home, sorted in a file of mode 0600, 8 bytes per person. The comparison
-is exact (two of a million persons share a tag with a chance of 3e-8), and lasts as long as the budget's period.
+The results of two jobs whose inputs differ in one person tell about that person. A party can see that of its own
+inputs, so it keeps a sketch of each (``party.sketch``), sorted in a file of mode 0600, 8 bytes per person, for as long as
+the budget's period. Every earlier input is compared, whatever its file was called.
 
-What it does not see: an input in another identifier form, a difference to two earlier inputs taken together, and a
-partner that changes *its* input. The budget and noise stand against those.
+What it does not see:
+
+- a partner that changes *its* input; against that only the budget and noise stand;
+- an input in another identifier form, and a difference to two earlier inputs taken together;
+- the same persons asked something else (other groups, columns, a longer window), where the answers differ by few;
+- a change of many persons of whom only few are in one group.
 """
 
 from __future__ import annotations
@@ -18,65 +21,25 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
-from party.budget import Clock, local_clock
+from party.budget import RESERVED_FOR, Clock, local_clock
 from party.policy import NOISE, Differencing
+from party.sketch import KEY_BYTES, LedgerKey, LedgerSketch, Tags, difference
 from party.spool import disk_error
 from party.store import Store, ledger_sketch
 from psi.errors import PolicyRefusal, UsageError
-from psi.secret import SecretBytes
 
-KEY_BYTES: Final = 32
-TAG_BYTES: Final = 8
-# Tags compared at a time.
-_BLOCK: Final = 65_536
 _KEY_FILE: Final = "key"
 _SUFFIX: Final = ".tags"
-
-Tags = npt.NDArray[np.uint64]
-
-
-class LedgerKey(SecretBytes):
-    """The key of one party's sketches, 32 bytes."""
-
-    __slots__ = ()
-
-
-class LedgerSketch:
-    """Collects the tags of one input, batch by batch; the identifiers are forgotten at once."""
-
-    def __init__(self, key: LedgerKey) -> None:
-        # RFC 2104 with both halves of the key hashed once, which takes less than half the time of `hmac.digest`.
-        padded = key.reveal().ljust(hashlib.sha256().block_size, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
-        self._parts: list[Tags] = []
-
-    def add(self, identifiers: Iterable[bytes]) -> None:
-        """Add canonical identifiers; a person may come more than once."""
-        tags = bytearray()
-        for identifier in identifiers:
-            inner, outer = self._inner.copy(), self._outer.copy()
-            inner.update(identifier)
-            outer.update(inner.digest())
-            tags += outer.digest()[:TAG_BYTES]
-        self._parts.append(np.frombuffer(tags, dtype="<u8").astype(np.uint64, copy=False))
-
-    def finish(self) -> Tags:
-        """Return the tags, sorted and without copies: dtype uint64, shape (persons,)."""
-        tags = np.unique(np.concatenate([np.empty(0, np.uint64), *self._parts]))
-        self._parts.clear()
-        return tags
 
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The earlier input that differs least, but not by nothing: by ``difference`` persons, in or out."""
+    """The earlier input that differs least, but not by nothing: in ``difference`` persons."""
 
     difference: int
     job: str
@@ -87,28 +50,11 @@ class Nearest:
         return f"Nearest(job={self.job!r}, at={self.at.isoformat()})"
 
 
-def difference(first: Tags, second: Tags, stop: int | None = None) -> int:
-    """Return how many tags are in one of two sorted arrays without copies and not in the other.
-
-    Once it is ``stop`` or more the count may end there: tags are random, so two inputs that have little in common
-    show it within a block.
-    """
-    apart, low = 0, 0
-    for start in range(0, len(first), _BLOCK):
-        block = first[start : start + _BLOCK]
-        high = int(np.searchsorted(second, block[-1], side="right"))
-        common = len(np.intersect1d(block, second[low:high], assume_unique=True))
-        apart += len(block) + high - low - 2 * common
-        low = high
-        if stop is not None and apart >= stop:
-            return apart
-    return apart + len(second) - low
-
-
 class Ledger:
-    """The sketches of ``dataset`` in jobs with ``partner``, in ``folder`` (private to this party).
+    """The sketches of jobs with ``partner``, this one's over ``dataset``, in ``folder`` (private to this party).
 
-    ``period`` is how long an input is remembered, ``clock`` gives timezone-aware times.
+    ``period`` is how long an input is remembered, ``clock`` gives timezone-aware times. An input is entered when it is
+    admitted and counts for a day; once the job releases something, for the period.
     """
 
     def __init__(
@@ -133,54 +79,60 @@ class Ledger:
         return LedgerSketch(self._key)
 
     def compare(self, tags: Tags) -> Nearest | None:
-        """Return the earlier input in the period that differs least from ``tags``, but not by nothing.
+        """Return the earlier input that counts and differs least from ``tags``, but not by nothing.
 
         Raises ``UsageError`` if a file of the ledger is gone or damaged: then nobody knows what was asked before.
         """
         with self._store.transaction() as connection:
             return self._nearest(connection, tags)
 
-    def record(self, tags: Tags, job: str) -> int:
-        """Remember the input of ``job``; returns the number of the entry."""
-        with self._store.transaction() as connection:
-            return self._insert(connection, tags, job)
+    def admit(self, tags: Tags, job: str, rules: Differencing, min_group: int, *, noised: bool | None) -> int:
+        """Compare and enter in one step; returns the number of the entry, in place of those ``job`` left before.
 
-    def admit(self, tags: Tags, job: str, rules: Differencing, min_group: int, *, noised: bool) -> int:
-        """Compare and remember in one step; ``noised`` says that the job's figures carry noise.
-
-        Raises ``PolicyRefusal`` if the input differs from an earlier one by fewer persons than ``rules`` allow.
-        The same input once more is admitted: it tells nothing new without noise, and the budget counts it.
+        ``noised`` says whether the job's figures carry noise, ``None`` that its kind has none. Raises
+        ``PolicyRefusal`` if the input differs from an earlier one by fewer persons than ``rules`` allow. The same
+        input once more is admitted: it tells nothing new without noise, and the budget counts it.
         """
-        least = rules.least(min_group)
+        table = ledger_sketch
         with self._store.transaction() as connection:
-            nearest = self._nearest(connection, tags, least)
-            allowed = rules.action == NOISE and noised
-            if nearest is not None and not allowed:
-                forgotten = nearest.at + self._period
-                ways = [
-                    "use exactly that input again",
-                    *(["set epsilon in [policy]"] if rules.action == NOISE else []),
-                    f"wait until {forgotten:%Y-%m-%d}",
-                ]
-                raise PolicyRefusal(
-                    f"The input from dataset {self._dataset} differs from that of job {nearest.job} on "
-                    f"{nearest.at:%Y-%m-%d} with partner {self._partner} by fewer than {least} persons, "
-                    "and the two results would tell about those.",
-                    hint=f"{', '.join(ways[:-1])} or {ways[-1]}",
-                    code="too_small",
-                )
+            # Its file goes with the next purge.
+            connection.execute(
+                table.delete().where(self._mine(), table.c.job == job, table.c.released.is_(False))
+            )
+            self._hold(connection, tags, rules, min_group, noised)
             return self._insert(connection, tags, job)
+
+    def release(self, entry: int, rules: Differencing, min_group: int, *, noised: bool | None) -> None:
+        """Let an admitted input count for the whole period: its job releases something now.
+
+        One that waited for more than a day no longer held others off, so it is compared again, which may raise what
+        :meth:`admit` does.
+        """
+        now, table = self._clock(), ledger_sketch
+        with self._store.transaction() as connection:
+            row = connection.execute(sa.select(table).where(table.c.id == entry)).first()
+            if row is None:
+                raise UsageError(
+                    f"The input from dataset {self._dataset} waited for the partner for longer than the ledger "
+                    "keeps it.",
+                    hint="start the job again",
+                    code="peer_absent",
+                )
+            if row.at <= (now - RESERVED_FOR).timestamp():
+                tags = self._read(row.file, row.persons, row.digest)
+                self._hold(connection, tags, rules, min_group, noised)
+            values = {"released": True, "at": now.timestamp()}
+            connection.execute(table.update().where(table.c.id == entry).values(**values))
 
     def forget(self, entry: int) -> None:
         """Remove the entry of a job that ended before it released anything."""
         self._remove([entry])
 
     def purge(self) -> int:
-        """Remove entries the period no longer covers and files of killed processes; returns the number of entries."""
-        before = (self._clock() - self._period).timestamp()
+        """Remove entries that no longer count and files of killed processes; returns the number of entries."""
         table = ledger_sketch
         with self._store.transaction() as connection:
-            old = connection.execute(sa.select(table.c.id).where(self._mine(), table.c.at <= before))
+            old = connection.execute(sa.select(table.c.id).where(self._mine(), sa.not_(self._counts())))
             entries = [int(row.id) for row in old]
             known = set(connection.execute(sa.select(table.c.file)).scalars())
             # Under the lock nobody else is between writing a file and its row.
@@ -209,14 +161,47 @@ class Ledger:
             raise disk_error(error, self._folder) from None
 
     def _mine(self) -> sa.ColumnElement[bool]:
-        return sa.and_(ledger_sketch.c.dataset == self._dataset, ledger_sketch.c.partner == self._partner)
+        """Rows of this partner: of any dataset, since the next export of the same one has another file name."""
+        return ledger_sketch.c.partner == self._partner
+
+    def _counts(self) -> sa.ColumnElement[bool]:
+        now, table = self._clock(), ledger_sketch
+        since = sa.case(
+            (table.c.released, (now - self._period).timestamp()), else_=(now - RESERVED_FOR).timestamp()
+        )
+        return table.c.at > since
+
+    def _hold(
+        self,
+        connection: sa.Connection,
+        tags: Tags,
+        rules: Differencing,
+        min_group: int,
+        noised: bool | None,
+    ) -> None:
+        """Raise ``PolicyRefusal`` if ``tags`` differ too little from an earlier input."""
+        if noised and rules.action == NOISE:
+            return
+        least = rules.least(min_group)
+        nearest = self._nearest(connection, tags, least)
+        if nearest is None:
+            return
+        ways = ["use exactly that input again"]
+        if rules.action == NOISE and noised is not None:
+            ways.append("set epsilon in [policy]")
+        ways.append(f"wait until {nearest.at + self._period:%Y-%m-%d}")
+        raise PolicyRefusal(
+            f"The input from dataset {self._dataset} differs from that of job {nearest.job} on "
+            f"{nearest.at:%Y-%m-%d} with partner {self._partner} by fewer than {least} persons, "
+            "and the two results would tell about those.",
+            hint=f"{', '.join(ways[:-1])} or {ways[-1]}",
+            code="too_small",
+        )
 
     def _nearest(self, connection: sa.Connection, tags: Tags, below: int | None = None) -> Nearest | None:
         """Return the nearest earlier input, of those that differ by fewer than ``below`` persons."""
-        now, table = self._clock(), ledger_sketch
-        rows = connection.execute(
-            sa.select(table).where(self._mine(), table.c.at > (now - self._period).timestamp())
-        ).all()
+        now = self._clock()
+        rows = connection.execute(sa.select(ledger_sketch).where(self._mine(), self._counts())).all()
         nearest = None
         for row in sorted(rows, key=lambda row: (abs(row.persons - len(tags)), -row.at)):
             # Sizes bound the difference from below, so most files need not be read.
@@ -240,6 +225,7 @@ class Ledger:
             "persons": len(tags),
             "file": name,
             "digest": hashlib.sha256(content).hexdigest(),
+            "released": False,
         }
         key = connection.execute(ledger_sketch.insert().values(row)).inserted_primary_key
         if key is None:

@@ -15,8 +15,8 @@ from party.contract import Contract
 from party.datasets import Dataset
 from party.intake import InputFacts
 from party.jobspec import Job
-from party.ledger import LedgerSketch
 from party.progress import Progress
+from party.sketch import LedgerSketch
 from party.workspace import Workspace
 from psi.engines import Engine
 from psi.role import ProtocolRole
@@ -25,7 +25,10 @@ from psi.seed import JobRandomness
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What every part works with. ``closing`` ends with the job, however it ends; ``sketch`` sees the own input."""
+    """What every part works with. ``closing`` ends with the job, however it ends.
+
+    ``sketch``, if there is one, is told each person of the own input once and what the job depends on beside it.
+    """
 
     job: Job
     side: str

@@ -29,9 +29,9 @@ from party.intake import (
     own_chunk,
 )
 from party.jobspec import Job
-from party.ledger import LedgerSketch
 from party.progress import Progress
 from party.rejects import RejectsWriter
+from party.sketch import LedgerSketch
 from party.spool import Spool
 from party.tiers import TierColumn
 from party.workspace import Table, Workspace
@@ -91,6 +91,7 @@ class Preparation:
         self._intake = Intake(
             job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress, sketch
         )
+        self._sketch = sketch
         self._facts = self._intake.facts
         self._root = InputRoot()
         self._tiers = TierColumn(self._spec, tiered(job, side), dataset.path)
@@ -146,12 +147,13 @@ class Preparation:
         places = self._tiers.places()
         pick, with_row = ("min", "arg_min") if self._spec.keep == "first" else ("max", "arg_max")
         persons = self._workspace.table(
-            "person", "point BLOB, row_number UBIGINT, tier UTINYINT, rank UBIGINT, held BOOLEAN"
+            "person",
+            "point BLOB, row_number UBIGINT, tier UTINYINT, rank UBIGINT, held BOOLEAN, known UBIGINT",
         )
         accepted = table.number("SELECT count(*) FROM {name}")
         persons.fill(
             f"SELECT point, {pick}(row_number), min(list_extract({places}, tier + 1)), "  # noqa: S608
-            f"{with_row}(rank, row_number), bool_or(held) FROM {table.name} GROUP BY point"
+            f"{with_row}(rank, row_number), bool_or(held), any_value(known) FROM {table.name} GROUP BY point"
         )
         table.drop()
         labels = self._tiers.ordered()
@@ -161,6 +163,10 @@ class Preparation:
         self._facts.duplicates = accepted - self._facts.persons
         self._facts.held_back = len(held[0])
         self._check_sizes([(label, sizes.get(place, 0)) for place, label in enumerate(labels)])
+        if self._sketch is not None:
+            marks = self._sketch.texts(0, labels)
+            for batch in persons.batches("SELECT known, tier FROM {name}"):
+                self._sketch.add(batch.column("known").to_numpy(), marks[batch.column("tier").to_numpy()])
 
         spool = self._workspace.spool("out")
         origin = self._write_points(persons, spool)

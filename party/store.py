@@ -41,7 +41,8 @@ budget_spent = sa.Table(
     sa.Index("budget_of", "dataset", "partner"),
     sqlite_autoincrement=True,
 )
-# One row per input that was compared: which file of the ledger has its tags, how many, and the file's SHA-256.
+# One row per input that was compared: which file of the ledger has its tags, how many, and the file's SHA-256. A row
+# that is not `released` is that of a job which has not told the partner anything yet.
 ledger_sketch = sa.Table(
     "ledger_sketch",
     _METADATA,
@@ -53,7 +54,8 @@ ledger_sketch = sa.Table(
     sa.Column("persons", sa.Integer, nullable=False),
     sa.Column("file", sa.Text, nullable=False, unique=True),
     sa.Column("digest", sa.Text, nullable=False),
-    sa.Index("sketches_of", "dataset", "partner"),
+    sa.Column("released", sa.Boolean, nullable=False),
+    sa.Index("sketches_of", "partner"),
     sqlite_autoincrement=True,
 )
 # One row per job that got as far as the partner's size.

@@ -126,4 +126,17 @@ class SumPart:
             "units": len(role.groups.units),
             "cells": len(role.groups.cell_scopes),
             "key_bits": layout.modulus_bits,
+            **self._counts(),
+        }
+
+    def _counts(self) -> dict[str, int]:
+        """Return what the preparation counted beside rejects: figures of the own input alone."""
+        if self._values is None:
+            return {}
+        facts = self._values.facts
+        return {
+            "outcomes": facts.outcomes,
+            "clipped": facts.clipped,
+            "untimed": facts.untimed,
+            "small_tags": facts.small_tags,
         }

@@ -36,10 +36,10 @@ from party.intake import (
     own_chunk,
 )
 from party.jobspec import DEFAULT_TIMEZONE, Job, ValueSpec
-from party.ledger import LedgerSketch
 from party.moments import NO_MOMENT, Clock, Moments
 from party.progress import Progress
 from party.rejects import RejectsWriter
+from party.sketch import LedgerSketch
 from party.spool import Spool
 from party.workspace import Table, Workspace, moment_order
 from psi.engines import Engine
@@ -102,6 +102,7 @@ class _Read:
     outcome: npt.NDArray[np.bool_]
     amounts: npt.NDArray[np.int64]
     clipped: npt.NDArray[np.bool_]
+    untimed: npt.NDArray[np.bool_]
 
 
 class ValuePreparation:
@@ -132,6 +133,7 @@ class ValuePreparation:
         self._intake = Intake(
             job, self._spec, dataset, terms.suite, terms.contract, randomness, engine, progress, sketch
         )
+        self._sketch = sketch
         self._facts = self._intake.facts
         self._root = InputRoot()
         window = job.sums.window
@@ -166,7 +168,7 @@ class ValuePreparation:
         return [*time, *self._spec.stages, *(value.column for value in self._spec.values), *self._spec.tags]
 
     def decide(self, batch: Batch, reasons: Reasons) -> None:
-        """Refuse the rows with a cell that cannot be read, or with an outcome that belongs to no day."""
+        """Refuse the rows with a cell that cannot be read. An outcome that belongs to no day is none."""
         filled = np.zeros(len(batch), dtype=np.bool_)
         moments = None
         if self._spec.time:
@@ -179,14 +181,18 @@ class ValuePreparation:
             filled |= written
         stage = self._stages.read(batch, reasons)
         self._labels.decide(batch, reasons)
+        untimed = np.zeros(len(batch), dtype=np.bool_)
         if self._terms.window is not None and moments is not None:
-            refuse(reasons, ~moments.filled & (filled | (stage > 0)), "no_time")
-        if moments is not None:
+            # The person stays: who has no outcome in time is a customer all the same.
+            untimed = ~moments.filled & (filled | (stage > 0))
+            filled = moments.filled.copy()
+            units[~filled], stage = 0, np.where(filled, stage, 0).astype(np.uint8)
+        elif moments is not None:
             filled |= moments.filled
         elif not self._spec.values:
             # No column tells an outcome from other rows: the stages do, and without stages each row is one.
             filled = stage > 0 if self._spec.stages else np.ones(len(batch), dtype=np.bool_)
-        self._read = _Read(moments, stage, filled, units, clipped)
+        self._read = _Read(moments, stage, filled, units, clipped, untimed)
 
     def _amounts(
         self, batch: Batch, value: ValueSpec, reasons: Reasons, clipped: npt.NDArray[np.bool_]
@@ -214,6 +220,7 @@ class ValuePreparation:
         stage, outcome, amounts = read.stage[usable], read.outcome[usable], read.amounts[usable]
         numbers = self._labels.numbers(usable)
         self._facts.clipped += int(read.clipped[usable].sum())
+        self._facts.untimed += int(read.untimed[usable].sum())
         self._root.update(rows, identifiers, np.zeros(len(rows), dtype=np.uint8))
         self._root.bind(
             instant, stage | np.where(outcome, _OUTCOME_MARK, 0).astype(np.uint8), amounts, numbers
@@ -234,7 +241,10 @@ class ValuePreparation:
         persons = self._workspace.table(
             "person",
             ", ".join(
-                ["point BLOB, row_number UBIGINT, position UBIGINT", *(f"{t} UINTEGER" for t in tag_columns)]
+                [
+                    "point BLOB, row_number UBIGINT, position UBIGINT, known UBIGINT",
+                    *(f"{t} UINTEGER" for t in tag_columns),
+                ]
             ),
         )
         pick = moment_order(self._spec.keep)
@@ -242,9 +252,9 @@ class ValuePreparation:
         sent = "true" if self._terms.customers else "bool_or(outcome OR stage > 0)"
         # The ranks are of rows; a person goes by the rank of its first row.
         persons.fill(
-            "SELECT point, first_row, row_number() OVER (ORDER BY rank, first_row) - 1"  # noqa: S608 - own names
+            "SELECT point, first_row, row_number() OVER (ORDER BY rank, first_row) - 1, known"  # noqa: S608 - own names
             f"{''.join(f', {t}' for t in tag_columns)} FROM (SELECT point, min(row_number) AS first_row, "
-            f"arg_min(rank, row_number) AS rank{tags} FROM {table.name} GROUP BY point HAVING {sent})"
+            f"arg_min(rank, row_number) AS rank, any_value(known) AS known{tags} FROM {table.name} GROUP BY point HAVING {sent})"
         )
         size = persons.number("SELECT count(*) FROM {name}")
         self._facts.persons = table.number("SELECT count(DISTINCT point) FROM {name}")
@@ -257,6 +267,8 @@ class ValuePreparation:
         spool = self._workspace.spool("out")
         origin, tag_numbers = self._write_points(persons, spool, size)
         events = self._write_events(table, persons, size)
+        if self._sketch is not None:
+            self._tell(self._sketch, persons, events, tag_numbers)
         table.drop()
         persons.drop()
         root = self._root.digest([""], self._labels.texts)
@@ -366,6 +378,28 @@ class ValuePreparation:
         return Events(
             offsets, mapped["day"], mapped["stage"], mapped["outcome"], files["v"].mapped(rows, width)
         )
+
+    def _tell(
+        self, sketch: LedgerSketch, persons: Table, events: Events, tag_numbers: npt.NDArray[np.uint32]
+    ) -> None:
+        """Tell the sketch whom we send, with the rows that count and the tags."""
+        texts = [
+            np.append(np.uint64(0), sketch.texts(place, each))
+            for place, each in enumerate(self._labels.texts)
+        ]
+        start = 0
+        for batch in persons.batches("SELECT known FROM {name} ORDER BY position"):
+            stop = start + batch.num_rows
+            part = events.part(start, stop)
+            # Without a window the day of an outcome makes no difference.
+            day = part.day if self._terms.window is not None else np.zeros_like(part.day)
+            marks = np.zeros(batch.num_rows, dtype=np.uint64)
+            rows = sketch.rows([day, part.stage, part.outcome, *np.asarray(part.values).T])
+            np.add.at(marks, np.repeat(np.arange(batch.num_rows), np.diff(part.offsets)), rows)
+            for column, of_text in enumerate(texts):
+                marks += of_text[tag_numbers[start:stop, column]]
+            sketch.add(batch.column("known").to_numpy(), marks)
+            start = stop
 
 
 class _RowCut:

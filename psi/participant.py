@@ -99,6 +99,10 @@ class Participant(ProtocolRole[Message]):
         return machine.event_of(message)
 
     def _fingerprint(self, message: Message) -> bytes:
+        arrived: object = message  # the wire carries the messages of every protocol
+        if not isinstance(arrived, Message):
+            self.close()
+            raise PeerViolation("The partner sent a message of another protocol than the contract's.")
         return fingerprint(message)
 
     def _sizes(self) -> dict[Role, int]:

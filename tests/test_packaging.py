@@ -127,12 +127,24 @@ def test_command_shows_its_help() -> None:
 def test_command_needs_no_more_than_the_base(installed: Path) -> None:
     # The import names of the extra `node`; None in sys.modules makes importing them fail.
     absent = ["duckdb", "gmpy2", "google.protobuf", "grpc", "numpy", "phonenumbers", "pyarrow", "rbcl"]
+    absent += ["phe", "sqlalchemy", "tzdata"]
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({absent})); sys.argv = ['veiljoin', '--help']\n"
         "from cli.main import main; sys.exit(main())"
     )
     done = run([sys.executable, "-c", script], PYTHONPATH=str(installed))
     assert "usage: veiljoin" in done.stdout.lower()
+
+
+def test_benchmark_beside_phe_says_how_to_get_it(installed: Path) -> None:
+    script = (
+        "import sys; sys.modules['phe'] = None; sys.argv = ['veiljoin', 'bench', 'sum']\n"
+        "from cli.main import main; status = main(); print(f'status {status}')"
+    )
+    done = run([sys.executable, "-c", script], PYTHONPATH=str(installed))
+    assert done.stdout == "status 2\n"
+    assert "the package phe, which is not installed" in done.stderr
+    assert "pip install phe" in done.stderr
 
 
 def lower_bound(package: str) -> tuple[int, ...]:

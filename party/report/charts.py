@@ -1,7 +1,7 @@
 """Horizontal charts with intervals as inline SVG: an element tree, so that every label is escaped by construction.
 
 No chart library: of those on PyPI that write SVG, pygal puts a script into every chart and lets an interval run out
-of its plot, matplotlib adds some 90 MB and can't measure Chinese text without a font of its own, and svg.py does not
+of its plot, matplotlib adds nearly 100 MB and can't measure Chinese text without a font of its own, and svg.py does not
 escape text. One kind of chart is all that a report needs.
 """
 
@@ -51,7 +51,7 @@ def chart(
     ``dots`` draws values as dots rather than bars from zero: for changes, where zero is the line to look at.
     """
     labels = [_cut(bar.label) for bar in bars]
-    left = _GAP + _FONT * max(_widths(label) for label in labels)
+    left = 1.5 * _GAP + _FONT * max(_widths(label) for label in labels)
     right = _GAP + _FONT * max(_widths(bar.text) for bar in bars)
     height = _TOP + _ROW * len(bars) + _AXIS
     root = Element(

@@ -8,7 +8,6 @@ from xml.etree.ElementTree import Element  # built here, never parsed
 
 from party.jobspec import Job
 from party.report.charts import Bar, chart
-from party.report.narrative import label
 from party.report.voice import Voice
 
 Row = Mapping[str, Any]
@@ -45,7 +44,7 @@ def groups_chart(result: Row, voice: Voice) -> tuple[Element | None, int]:
     rows = [row for row in result["groups"] if _has(row.get("rate"))]
     largest = sorted(rows, key=lambda row: -int(row["persons"]))[:MOST_BARS]
     kept = {id(row) for row in largest}
-    bars = [_rated(label(row, voice), row["rate"], voice) for row in rows if id(row) in kept]
+    bars = [_rated(voice.group(row), row["rate"], voice) for row in rows if id(row) in kept]
     return _drawn([bar for bar in bars if bar is not None], "groups", voice), len(rows)
 
 
@@ -54,7 +53,7 @@ def tags_chart(result: Row, voice: Voice) -> tuple[Element | None, int]:
     rows = [row for row in result["groups"] if _has(row.get("share"))]
     largest = sorted(rows, key=lambda row: -float(row["share"]["value"]))[:MOST_BARS]
     kept = {id(row) for row in largest}
-    bars = [_rated(label(row, voice), row["share"], voice) for row in rows if id(row) in kept]
+    bars = [_rated(voice.group(row), row["share"], voice) for row in rows if id(row) in kept]
     return _drawn([bar for bar in bars if bar is not None], "tags", voice), len(rows)
 
 

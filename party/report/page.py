@@ -12,7 +12,10 @@ from xml.etree.ElementTree import Element, SubElement, tostring  # built here, n
 
 from party.disclosure import card_for
 from party.jobspec import Job, JobKind
-from party.report import drawings, narrative, tables
+from party.report import drawings, tables
+from party.report.cautions import cautions
+from party.report.headlines import headlines
+from party.report.method import method
 from party.report.style import STYLE
 from party.report.tables import MOST_ROWS, Table
 from party.report.voice import Voice
@@ -61,8 +64,8 @@ def _article(result: Mapping[str, Any], job: Job, voice: Voice) -> Element:
     article = Element("article", {"lang": voice.language, "class": voice.language})
     SubElement(article, "h1").text = _title(job, voice)
     SubElement(article, "p", {"class": "purpose"}).text = voice.say("purpose", purpose=job.purpose)
-    _sentences(_section(article, "in_short", voice, "short"), narrative.headlines(result, job, voice))
-    warnings = narrative.cautions(result, job, voice)
+    _sentences(_section(article, "in_short", voice, "short"), headlines(result, job, voice))
+    warnings = cautions(result, job, voice)
     if warnings:
         _sentences(_section(article, "cautions", voice, "cautions"), warnings)
     if job.kind is JobKind.LIFT and result["lift"] is not None:
@@ -81,7 +84,7 @@ def _article(result: Mapping[str, Any], job: Job, voice: Voice) -> Element:
     if result["groups"]:
         _groups(_section(article, "groups", voice), result, job, voice)
     _table(_section(article, "totals", voice), tables.totals_table(result, job, voice))
-    _sentences(_section(article, "method", voice), narrative.method(job, voice))
+    _sentences(_section(article, "method", voice), method(job, voice))
     _card(_section(article, "learned", voice), list(card_for(job).lines(voice.language)))
     _table(_section(article, "details", voice), tables.details_table(result, job, voice))
     return article
@@ -145,6 +148,6 @@ def _table(section: Element, table: Table) -> None:
         SubElement(head, "th", {"scope": "col", "class": kind}).text = column
     rows = SubElement(body, "tbody")
     for row in table.rows:
-        line = SubElement(rows, "tr", {"class": "muted"} if table.remarks and row[-1] else {})
+        line = SubElement(rows, "tr")
         for kind, cell in zip(kinds, row, strict=True):
             SubElement(line, "td", {"class": kind}).text = cell

@@ -66,6 +66,10 @@ METHOD: Final[dict[str, tuple[str, str]]] = {
             "转化次数是计入的结果次数。"
         ),
     ),
+    "people_profile": (
+        "People are the {holder}'s own people in a group. Matched are those of them whom the {values} sent ({base}).",
+        "人数为{holder}自己在该组中的人数；匹配人数是其中{values}发送的人（{base}）。",
+    ),
     "base_converters": ("people with an outcome only", "仅有结果的人"),
     "base_customers": ("all its customers", "全部客户"),
     "window": (

@@ -31,8 +31,7 @@ th:first-child, td:first-child { padding-left: 0.5rem; }
 .text { text-align: left; overflow-wrap: break-word; max-width: 22rem; }
 .number { text-align: right; white-space: nowrap; }
 th.number { white-space: normal; word-break: keep-all; }
-td.remark { min-width: 14rem; }
-.muted { color: var(--soft); }
+td.remark { min-width: 14rem; color: var(--soft); }
 figure { margin: 0.5rem 0 1rem; }
 figcaption { color: var(--soft); font-size: 0.85rem; }
 figure { overflow-x: auto; }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from party.jobspec import SIDES, Job, JobKind
-from party.report.narrative import figure_name
 from party.report.voice import Voice
 
 Row = Mapping[str, Any]
@@ -237,7 +236,7 @@ def _remark(row: Row, voice: Voice) -> str:
     missing += [f"sums.{name}" for name, amount in row.get("sums", {}).items() if amount is None]
     if not missing:
         return ""
-    names = voice.listed([figure_name(name, voice) for name in missing])
+    names = voice.listed([voice.named(name) for name in missing])
     return names + voice.say("colon") + voice.say("withheld", reason=voice.reason("below_min_converters"))
 
 

@@ -45,6 +45,25 @@ class Voice:
         """Return ``text`` with ``inner`` in parentheses."""
         return self.say("paren", text=text, inner=inner)
 
+    def group(self, row: Mapping[str, Any]) -> str:
+        """Return the name of a group; the only one of a job without group columns is the total."""
+        return self.listed([str(part) for part in row["group"].values()]) or self.say("totals")
+
+    def named(self, figure: str) -> str:
+        """Return how a person calls ``figure`` of result.json."""
+        kind, _, column = figure.partition(".")
+        match kind:
+            case "sums":
+                return self.say("sum_of", column=column)
+            case "stages":
+                return column
+            case "totals" | "conversions" | "converters" | "retained":
+                return self.say(kind)
+            case "lift":
+                return self.say("effect")
+            case _:
+                return figure
+
     # -- numbers
 
     def count(self, number: float, *, signed: bool = False) -> str:

@@ -40,8 +40,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "metric": ("figure", "指标"),
     "stage": ("stage", "阶段"),
     "side": ("where", "所在方"),
-    "bank_persons": ("bank's people", "银行人数"),
-    "platform_persons": ("platform's people", "平台人数"),
+    "bank_persons": ("people in the bank's set", "银行集合人数"),
+    "platform_persons": ("people in the platform's set", "平台集合人数"),
     "persons": ("people", "人数"),
     "persons_all": ("people in all groups", "所有分组的人数"),
     "persons_shown": ("people in the groups shown", "可显示分组的人数"),
@@ -161,8 +161,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "h_step_first": ("{persons} people reached {stage}.", "{persons} 人到达 {stage}。"),
     "h_retained": (
-        "{retained} converters ({share}) were active again {days} days or more after their first conversion.",
-        "{retained} 名转化者（{share}）在首次转化 {days} 天或更久之后再次活跃。",
+        "Of all {converters} converters {retained} ({share}) were active again {days} days or more later.",
+        "全部 {converters} 名转化者中，{retained} 人（{share}）在首次转化 {days} 天或更久之后再次活跃。",
     ),
     "h_matched": (
         "{matched} people of the joint audience were profiled, out of {persons} of the {holder}.",
@@ -171,6 +171,10 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "h_top_tag": (
         "{column}: {value} is the most frequent, {share}.",
         "{column}：{value} 占比最高，{share}。",
+    ),
+    "h_top_tag_of": (
+        "{column} of {group}: {value} is the most frequent, {share}.",
+        "{group} 的 {column}：{value} 占比最高，{share}。",
     ),
     # cautions
     "c_mismatch": (
@@ -205,6 +209,11 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "c_groups": ("{count} groups are withheld: {reasons}.", "{count} 个分组不显示：{reasons}。"),
     "c_reason": ("{reason} ({count})", "{reason}（{count} 个）"),
     "c_figure": ("{figure} is not shown{where}: {reason}.", "{figure} 不显示{where}：{reason}。"),
+    "c_figures": (
+        "Single figures of {count} groups are not shown; the table says which and why.",
+        "有 {count} 个分组的部分数字不显示，表中列出了具体数字和原因。",
+    ),
+    "c_in_totals": (" in the totals", "（合计）"),
     "c_where": (" for {group}", "（{group}）"),
     "c_noise": (
         (

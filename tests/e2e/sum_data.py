@@ -134,7 +134,7 @@ def make_case(folder: Path, seed: int) -> Case:
     zone = table.get("window", {}).get("timezone", "Asia/Shanghai")
     value_holder = table["value_holder"]
     group_holder = "platform" if value_holder == "bank" else "bank"
-    size = draw.randint(700, 1_100)
+    size = draw.randint(500, 800)
     common = int(size * draw.uniform(0.5, 0.8))
     value_persons = range(size)
     group_persons = range(size - common, 2 * size - common)
@@ -161,7 +161,7 @@ def _job(seed: int, draw: random.Random) -> dict[str, Any]:
     }
     values: dict[str, Any] = {"identifier": "mobile"}
     groups: dict[str, Any] = {"identifier": "phone", "keep": draw.choice(("first", "last"))}
-    policy: dict[str, Any] = {"min_group": draw.choice((15, 25, 40)), "dominance": draw.choice((3, 10))}
+    policy: dict[str, Any] = {"min_group": draw.choice((12, 20, 30)), "dominance": draw.choice((3, 10))}
     if draw.random() < 0.8:
         groups["groups"] = draw.choice((["campaign"], ["creative"], ["campaign", "creative"]))
     if kind == "profile":

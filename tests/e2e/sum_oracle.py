@@ -121,7 +121,8 @@ class SumOracle:
         self._load_groups()
         # Persons of small cells that are in no cell at all are in no total either; by scope, how many such cells.
         self.dropped: Counter[str] = Counter()
-        self.cells, self.small_cells = self._cells()  # those that are sent, and labels of those that are too small
+        # Those that are sent, and the labels of those that are too small.
+        self.cells, self.small_cells = self._cells()
 
     # -- the value holder ------------------------------------------------------------------------------------
 
@@ -153,8 +154,9 @@ class SumOracle:
             else "0"
         )
         if self.window:
-            # A row whose outcome has no day cannot be placed in any window.
-            bad.append(f"({_empty(clock)} AND ({_any([*filled[1:], f'{stage} > 0'])}))")
+            # What has no day is in no window; the person is there all the same.
+            filled = filled[:1]
+            stage = f"CASE WHEN {_empty(clock)} THEN 0 ELSE {stage} END"
         is_outcome = _any(filled) if filled else (f"{stage} > 0" if flags else "true")
         columns += [f"{moment} AS t", f"{stage} AS stage", f"({is_outcome}) AS outcome"]
         columns += [f"""trim(coalesce("{name}", '')) AS tag{place}""" for place, name in enumerate(self.tags)]
@@ -209,7 +211,7 @@ class SumOracle:
             f"""CREATE TABLE g AS SELECT n, person, {", ".join(columns)} FROM {self.group_holder}
             WHERE NOT coalesce({_any(bad)}, true)"""
         )
-        last = (self.window["exposure"] if self.window else self.g.get("keep", "first")) == "last"
+        last = (self.window.get("exposure", "first") if self.window else self.g.get("keep", "first")) == "last"
         direction = "DESC" if last else "ASC"
         self._db.execute(
             f"""CREATE TABLE chosen AS SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER
@@ -267,7 +269,8 @@ class SumOracle:
                 )
                 self.moved[nominal[day] - day] += count
         del self.moved[0]
-        return [self._cell(number, *target) for number, target in enumerate(order)], {label for label, _ in small}
+        cells = [self._cell(number, *target) for number, target in enumerate(order)]
+        return cells, {label for label, _ in small}
 
     def _cell(self, number: int, label: Label | None, scope: str) -> Cell:
         members = f"""(SELECT person, nominal AS day, spent FROM own JOIN units USING (label, scope, day)

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from federated.engine import PaillierEngine
+from federated.group_holder import GroupHolder
+from federated.keys import PaillierPrivateKey
 from federated.terms import SumRole
+from federated.value_holder import ValueHolder
 from party.combine import combine
 from party.contract import Contract, draft
 from party.figures import figures
@@ -21,8 +26,15 @@ from party.jobspec import SIDES
 from party.progress import Progress
 from party.runner import dataset_facts, open_side
 from party.values import PreparedValues, ValuePreparation
-from party.workspace import Workspace
-from tests.federated.pair import engine_for, randomness_for, run_sum
+from party.workspace import DiskSumKeep, Workspace
+from tests.federated.keys_for_tests import private_key
+from tests.federated.pair import SumConversation, engine_for, randomness_for
+
+
+@cache
+def paillier() -> PaillierEngine:
+    """Return one engine for all runs, because its tables for the tests' key pay off over many."""
+    return PaillierEngine(threads=1, window=9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,8 @@ def run_in_process(table: dict[str, Any], data: dict[str, Path], folder: Path) -
     spec = job.sums
     assert spec is not None
     engine = engine_for(terms.suite)
+    values_randomness = randomness_for(SumRole.VALUE_HOLDER, terms)
+    groups_randomness = randomness_for(SumRole.GROUP_HOLDER, terms)
     with Workspace(folder / "values", 1) as of_values, Workspace(folder / "groups", 1) as of_groups:
         progress = Progress(lambda event: None)
         values = ValuePreparation(
@@ -55,7 +69,7 @@ def run_in_process(table: dict[str, Any], data: dict[str, Path], folder: Path) -
             spec.value_holder,
             datasets[spec.value_holder],
             terms,
-            randomness_for(SumRole.VALUE_HOLDER, terms),
+            values_randomness,
             engine,
             of_values,
             progress,
@@ -65,20 +79,35 @@ def run_in_process(table: dict[str, Any], data: dict[str, Path], folder: Path) -
             spec.group_holder,
             datasets[spec.group_holder],
             terms,
-            randomness_for(SumRole.GROUP_HOLDER, terms),
+            groups_randomness,
             engine,
             of_groups,
             progress,
         ).run(folder / "group-rejects.csv")
-        told = run_sum(
-            terms,
-            values,
-            groups,
-            small=groups.small,
-            dropped=dict(groups.dropped),
-            moved=sorted(groups.facts.moved.items()),
-        )
-        results = dict(zip((spec.value_holder, spec.group_holder), told, strict=True))
+        talk = SumConversation(
+            ValueHolder(
+                terms,
+                values_randomness,
+                values,
+                engine,
+                DiskSumKeep(of_values, terms),
+                # A copy, because the role destroys its key when it is done.
+                PaillierPrivateKey(private_key(terms.key_bits).reveal()),
+                paillier(),
+            ),
+            GroupHolder(
+                terms,
+                groups_randomness,
+                groups,
+                engine,
+                DiskSumKeep(of_groups, terms),
+                paillier(),
+                small=groups.small,
+                dropped=groups.dropped,
+                moved=sorted(groups.facts.moved.items()),
+            ),
+        ).run()
+        results = {spec.value_holder: talk.values.result, spec.group_holder: talk.groups.result}
         sizes = {
             spec.value_holder: values.size,
             spec.group_holder: sum(cell.persons for cell in groups.cells),

@@ -7,9 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pytest
 
-from tests.e2e.command import Sandbox, toml
+from party.campaign_data import make_campaign
+from tests.e2e.command import ROOT, Sandbox, toml
 from tests.e2e.sum_check import check
 from tests.e2e.sum_data import Case, make_case
 from tests.e2e.sum_oracle import SumOracle
@@ -69,6 +71,29 @@ def test_a_side_that_does_not_read_is_told_no_figure(sandbox: Sandbox) -> None:
     assert own["totals"]["matched"] is None
     assert all(row["matched"] is None for row in own["groups"])
     assert "not_told_by_contract" in {each["reason"] for each in own["withheld"]}
+
+
+@pytest.mark.parametrize("shape", ["typed parquet", "json lines"])
+def test_typed_columns_say_the_same_as_text(tmp_path: Path, shape: str) -> None:
+    """Times, decimals and whole numbers in a file's own types, against the same as text in CSV."""
+    campaign = make_campaign(tmp_path, 1_500, seed=3)
+    text = {"bank": campaign.bank, "platform": campaign.platform}
+    ending = "parquet" if shape == "typed parquet" else "jsonl"
+    typed = {side: tmp_path / f"{side}.{ending}" for side in text}
+    for side, path in text.items():
+        columns = "* REPLACE (CAST(amount AS DECIMAL(18, 2)) AS amount)" if side == "bank" else "*"
+        form = "PARQUET" if ending == "parquet" else "JSON"
+        duckdb.sql(f"COPY (SELECT {columns} FROM read_csv('{path}')) TO '{typed[side]}' (FORMAT {form})")
+    results = []
+    for name, data in (("text", text), ("typed", typed)):
+        (tmp_path / name).mkdir()
+        table = tomllib.loads((ROOT / "examples" / "lift" / "JOB.toml").read_text(encoding="utf-8"))
+        results.append(run_in_process(table, data, tmp_path / name).result)
+    for each in results:
+        each["groups"].sort(key=lambda row: list(row["group"].values()))
+    told = ("totals", "groups", "arms", "lift", "evaluation", "suppressed_by", "moved")
+    assert [results[0][key] for key in told] == [results[1][key] for key in told]
+    assert results[0]["totals"]["converters"] > 0
 
 
 def test_the_seeds_go_through_everything(tmp_path: Path) -> None:

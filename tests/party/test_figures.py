@@ -41,7 +41,7 @@ def told(job: Job, result: SumResult, side: str = "bank", **facts: Any) -> dict[
 
 def test_groups_and_totals_of_a_measure() -> None:
     found = told(sum_job("measure"), measured())
-    first, second = found["groups"]
+    second, first = found["groups"]
     assert first["group"] == {"creative": "A"}
     assert (first["persons"], first["matched"], first["converters"], first["conversions"]) == (
         50_000,
@@ -79,8 +79,25 @@ def test_groups_and_totals_of_a_measure() -> None:
     assert "clipped" not in found
 
 
+def test_groups_are_in_the_order_that_people_read() -> None:
+    def labels(kind: str, *label: tuple[str, ...]) -> list[str]:
+        cells = tuple(hidden(each, 100) for each in label)
+        groups = told(sum_job(kind), SumResult(cells, (), {}, {}))["groups"]
+        return [" ".join(row["group"].values()) for row in groups]
+
+    assert labels("measure", ("10",), ("b",), ("9",), ("a",)) == ["9", "10", "a", "b"]
+    assert labels("lift", ("a", "x"), ("control", "y"), ("z", "x"), ("control", "x")) == [
+        "control x",
+        "control y",
+        "a x",
+        "z x",
+    ]
+    stages = labels("funnel", ("clicked", "a"), ("exposed", "b"), ("none", "c"), ("exposed", "a"))
+    assert stages == ["none c", "exposed a", "exposed b", "clicked a"]
+
+
 def test_rates_are_wilsons() -> None:
-    row = told(sum_job("measure"), measured())["groups"][0]
+    row = told(sum_job("measure"), measured())["groups"][1]
     expected = rate(400, 50_000)
     assert (row["rate"]["low"], row["rate"]["high"]) == (expected.low, expected.high)
 
@@ -154,6 +171,15 @@ def test_lift_is_that_of_the_statistics() -> None:
     assert [arm["arm"] for arm in found["arms"]] == ["control", "test"]
     assert [arm["converters"] for arm in found["arms"]] == [500, 700]
     assert found["totals"]["converters"] == 1_200
+
+
+def test_costs_that_refunds_outweigh_have_no_price() -> None:
+    result = lifted()
+    refunded = replace(result, totals=(replace(result.totals[0], cost=-50_000), result.totals[1]))
+    evaluation = told(sum_job("lift"), refunded)["evaluation"]
+    assert evaluation["cost"] == "-5.00"
+    assert evaluation["cost_per_incremental"] is None
+    assert evaluation["return_on_spend"] == {}
 
 
 def test_noise_of_a_total_is_that_of_all_its_groups() -> None:
@@ -318,8 +344,8 @@ def both(job: Job, bank: SumResult, platform: SumResult) -> dict[str, Any]:
 def test_combined_result_names_withheld_groups() -> None:
     job = sum_job("measure")
     found = both(job, measured(), own_view(measured(), hidden(("C",), 20_000)))
-    assert [row["group"]["creative"] for row in found["groups"]] == ["A", "(none)", "C"]
-    assert [row["converters"] for row in found["groups"]] == [400, 150, None]
+    assert [row["group"]["creative"] for row in found["groups"]] == ["(none)", "A", "C"]
+    assert [row["converters"] for row in found["groups"]] == [150, 400, None]
     assert found["groups"][2]["withheld"] == BELOW_MIN_CONVERTERS
     assert found["groups"][2]["persons"] == 20_000
     assert found["suppressed_groups"] == 1

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from party.home import Home
-from party.ledger import KEY_BYTES, Ledger, LedgerKey, LedgerSketch, difference, ledger_key
+from party.ledger import Ledger, ledger_key
 from party.policy import DEFAULT_POLICY, Differencing
+from party.sketch import KEY_BYTES, LedgerKey
 from psi.errors import PolicyRefusal, UsageError
 
 NOISE, REFUSE = Differencing("noise"), Differencing("refuse")
@@ -40,11 +41,17 @@ def people(start: int, stop: int) -> list[bytes]:
     return [b"+86138%08d" % number for number in range(start, stop)]
 
 
-def sketched(ledger: Ledger, start: int, stop: int) -> np.ndarray:
-    """Return the tags of an input."""
+def sketched(ledger: Ledger, start: int, stop: int, changed: int = 0) -> np.ndarray:
+    """Return the tags of an input; of ``changed`` persons something else is known."""
     sketch = ledger.sketch()
-    sketch.add(people(start, stop))
+    known = [b"was" if number < changed else b"is" for number in range(stop - start)]
+    sketch.add(sketch.persons(people(start, stop)), sketch.records(known))
     return sketch.finish()
+
+
+def record(ledger: Ledger, tags: np.ndarray, job: str) -> None:
+    """Let a job release something over an input that nobody holds against earlier ones."""
+    ledger.release(ledger.admit(tags, job, NOISE, 50, noised=True), NOISE, 50, noised=True)
 
 
 @pytest.fixture
@@ -63,46 +70,10 @@ def ledger(home: Home) -> Ledger:
     return home.ledger("cards", "shop")
 
 
-def test_a_tag_is_an_hmac_cut_short() -> None:
-    sketch = LedgerSketch(KEY)
-    sketch.add([b"+8613800000000"])
-    expected = hmac.digest(bytes(range(KEY_BYTES)), b"+8613800000000", "sha256")[:8]
-    assert sketch.finish().tolist() == [int.from_bytes(expected, "little")]
-
-
-def test_a_sketch_is_sorted_and_knows_each_person_once() -> None:
-    whole, parts = LedgerSketch(KEY), LedgerSketch(KEY)
-    whole.add(people(0, 500))
-    parts.add(people(250, 500))
-    parts.add([])
-    parts.add(people(0, 300))
-    tags = parts.finish()
-    assert tags.dtype == np.uint64
-    assert np.array_equal(tags, whole.finish())
-    assert bool(np.all(tags[1:] > tags[:-1]))
-    assert LedgerSketch(KEY).finish().shape == (0,)
-
-
-sets = st.sets(st.integers(0, 2**64 - 1) | st.integers(0, 40), max_size=60)
-
-
-@given(sets, sets, st.none() | st.integers(1, 10), st.integers(1, 7))
-def test_the_difference_is_exact(first: set[int], second: set[int], stop: int | None, block: int) -> None:
-    arrays = [np.array(sorted(each), dtype=np.uint64) for each in (first, second)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("party.ledger._BLOCK", block)
-        found = difference(arrays[0], arrays[1], stop)
-    exact = len(first ^ second)
-    if stop is None or exact < stop:
-        assert found == exact
-    else:
-        assert stop <= found <= exact
-
-
 def test_the_nearest_earlier_input_is_found(ledger: Ledger) -> None:
     assert ledger.compare(sketched(ledger, 0, 1000)) is None
     for job, (start, stop) in {"far": (500, 1500), "near": (3, 1000), "nearer": (0, 998)}.items():
-        ledger.record(sketched(ledger, start, stop), job)
+        record(ledger, sketched(ledger, start, stop), job)
     nearest = ledger.compare(sketched(ledger, 0, 1000))
     assert nearest is not None
     assert (nearest.job, nearest.difference) == ("nearer", 2)
@@ -164,14 +135,81 @@ def test_a_job_that_released_nothing_is_forgotten(home: Home, ledger: Ledger) ->
     assert len(list((home.folder / "ledger").glob("*.tags"))) == 1
 
 
-def test_other_datasets_and_partners_are_other_stories(home: Home, ledger: Ledger) -> None:
-    ledger.record(sketched(ledger, 0, 1000), "first")
-    for other in (home.ledger("cards", "another"), home.ledger("loans", "shop")):
-        assert other.compare(sketched(other, 0, 999)) is None
+def test_other_partners_are_another_story(home: Home, ledger: Ledger) -> None:
+    record(ledger, sketched(ledger, 0, 1000), "first")
+    other = home.ledger("cards", "another")
+    assert other.compare(sketched(other, 0, 999)) is None
+
+
+def test_the_same_customers_under_another_file_name_are_recognised(home: Home, ledger: Ledger) -> None:
+    record(ledger, sketched(ledger, 0, 1000), "first")
+    other = home.ledger("cards-2026-11-23.csv", "shop")
+    with pytest.raises(PolicyRefusal, match="dataset cards-2026-11-23.csv differs from that of job first"):
+        other.admit(sketched(other, 0, 999), "second", NOISE, 50, noised=False)
+
+
+def test_the_same_persons_with_other_rows_differ(ledger: Ledger) -> None:
+    record(ledger, sketched(ledger, 0, 1000), "first")
+    for changed in (1, 49):
+        with pytest.raises(PolicyRefusal, match="fewer than 50 persons"):
+            ledger.admit(sketched(ledger, 0, 1000, changed), "second", NOISE, 50, noised=False)
+    ledger.admit(sketched(ledger, 0, 1000, 50), "third", NOISE, 50, noised=False)
+
+
+def test_rows_that_all_changed_do_not_hide_a_person(ledger: Ledger) -> None:
+    record(ledger, sketched(ledger, 0, 1000), "first")
+    with pytest.raises(PolicyRefusal, match="fewer than 50 persons"):
+        ledger.admit(sketched(ledger, 0, 1001, 1001), "second", NOISE, 50, noised=False)
+
+
+@pytest.mark.parametrize(("noised", "hint"), [(False, True), (None, False)])
+def test_noise_is_advised_where_there_is_some(ledger: Ledger, noised: bool | None, hint: bool) -> None:
+    record(ledger, sketched(ledger, 0, 1000), "first")
+    with pytest.raises(PolicyRefusal) as caught:
+        ledger.admit(sketched(ledger, 0, 999), "second", NOISE, 50, noised=noised)
+    assert ("epsilon" in caught.value.hint) == hint
+
+
+def test_an_input_whose_job_was_killed_lapses_in_a_day(home: Home, ledger: Ledger, clock: Clock) -> None:
+    ledger.admit(sketched(ledger, 0, 1000), "killed", REFUSE, 50, noised=False)
+    clock.now += DAY / 2
+    with pytest.raises(PolicyRefusal, match="differs from that of job killed"):
+        ledger.admit(sketched(ledger, 0, 999), "second", REFUSE, 50, noised=False)
+    clock.now += DAY / 2
+    ledger.admit(sketched(ledger, 0, 999), "second", REFUSE, 50, noised=False)
+    assert ledger.purge() == 1
+    assert len(list((home.folder / "ledger").glob("*.tags"))) == 1
+
+
+def test_a_job_that_starts_again_is_not_held_against_itself(home: Home, ledger: Ledger) -> None:
+    ledger.admit(sketched(ledger, 0, 1000), "first", REFUSE, 50, noised=False)
+    entry = ledger.admit(sketched(ledger, 0, 999), "first", REFUSE, 50, noised=False)
+    ledger.purge()
+    assert len(list((home.folder / "ledger").glob("*.tags"))) == 1
+    # Unless it has released something.
+    ledger.release(entry, REFUSE, 50, noised=False)
+    with pytest.raises(PolicyRefusal, match="differs from that of job first"):
+        ledger.admit(sketched(ledger, 0, 1000), "first", REFUSE, 50, noised=False)
+
+
+def test_a_job_that_waited_too_long_is_compared_again(ledger: Ledger, clock: Clock) -> None:
+    waiting = ledger.admit(sketched(ledger, 0, 1000), "waits", REFUSE, 50, noised=False)
+    alone = ledger.admit(sketched(ledger, 5000, 6000), "alone", REFUSE, 50, noised=False)
+    clock.now += DAY
+    quick = ledger.admit(sketched(ledger, 0, 999), "quick", REFUSE, 50, noised=False)
+    ledger.release(quick, REFUSE, 50, noised=False)
+    with pytest.raises(PolicyRefusal, match="differs from that of job quick"):
+        ledger.release(waiting, REFUSE, 50, noised=False)
+    ledger.release(alone, REFUSE, 50, noised=False)
+    waiting = ledger.admit(sketched(ledger, 8000, 9000), "waits", REFUSE, 50, noised=False)
+    clock.now += DAY
+    ledger.purge()
+    with pytest.raises(UsageError, match="waited for the partner for longer"):
+        ledger.release(waiting, REFUSE, 50, noised=False)
 
 
 def test_what_the_period_no_longer_covers_is_forgotten(home: Home, ledger: Ledger, clock: Clock) -> None:
-    ledger.record(sketched(ledger, 0, 1000), "first")
+    record(ledger, sketched(ledger, 0, 1000), "first")
     clock.now += 29 * DAY
     assert ledger.purge() == 0
     assert ledger.compare(sketched(ledger, 0, 999)) is not None
@@ -182,7 +220,7 @@ def test_what_the_period_no_longer_covers_is_forgotten(home: Home, ledger: Ledge
 
 
 def test_files_of_a_killed_process_are_removed(home: Home, ledger: Ledger) -> None:
-    ledger.record(sketched(ledger, 0, 1000), "first")
+    record(ledger, sketched(ledger, 0, 1000), "first")
     folder = home.folder / "ledger"
     for name in ("lost.tags", "half.tags.0a1b.partial"):
         (folder / name).write_bytes(b"")
@@ -192,7 +230,7 @@ def test_files_of_a_killed_process_are_removed(home: Home, ledger: Ledger) -> No
 
 
 def test_an_empty_input_is_compared_too(ledger: Ledger) -> None:
-    ledger.record(sketched(ledger, 0, 0), "empty")
+    record(ledger, sketched(ledger, 0, 0), "empty")
     nearest = ledger.compare(sketched(ledger, 0, 7))
     assert nearest is not None
     assert nearest.difference == 7
@@ -222,7 +260,7 @@ def test_two_homes_have_nothing_in_common(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["gone", "shorter", "empty", "changed"])
 def test_a_damaged_ledger_admits_nobody(home: Home, ledger: Ledger, damage: str) -> None:
-    ledger.record(sketched(ledger, 0, 1000), "first")
+    record(ledger, sketched(ledger, 0, 1000), "first")
     (path,) = (home.folder / "ledger").glob("*.tags")
     content = path.read_bytes()
     if damage == "gone":
@@ -235,7 +273,7 @@ def test_a_damaged_ledger_admits_nobody(home: Home, ledger: Ledger, damage: str)
 
 
 def test_a_lost_or_wrong_key_is_told(home: Home, ledger: Ledger) -> None:
-    ledger.record(sketched(ledger, 0, 10), "first")
+    record(ledger, sketched(ledger, 0, 10), "first")
     key = home.folder / "ledger" / "key"
     key.write_bytes(b"short")
     with pytest.raises(UsageError, match="has 5 bytes instead of 32"):
@@ -266,7 +304,7 @@ def test_a_home_is_private(tmp_path: Path) -> None:
     with Home.open(folder) as home:
         assert home.policy == DEFAULT_POLICY
         tags = sketched(home.ledger("cards", "shop"), 0, 10)
-        home.ledger("cards", "shop").record(tags, "first")
+        record(home.ledger("cards", "shop"), tags, "first")
         assert home.budget().spent("cards", "shop").runs == 0
         assert home.history().last("cards", "shop") is None
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [folder, *folder.rglob("*")]}

@@ -220,6 +220,36 @@ def test_cautions(tmp_path: Path) -> None:
         assert words in chinese
 
 
+def test_many_gaps_are_one_caution(tmp_path: Path) -> None:
+    cells = tuple(cell((f"c{number}",), 500, matched=40, converters=30) for number in range(4))
+    job = sum_job("measure")
+    job = replace(job, bank=replace(job.bank, values=()))
+    page = written(tmp_path, job, SumResult(cells, (total(*cells),), {}, {}))
+    assert "Single figures of 4 groups are not shown" in page.words("en")
+    assert "not shown for" not in page.words("en")
+
+
+def test_profile_names_the_most_frequent_tags(tmp_path: Path) -> None:
+    page = written(tmp_path, sum_job("profile"), profiled())
+    assert "city: 上海 is the most frequent, 60.0 %." in page.words("en")
+    other = replace(profiled().cells[0], label=("B",))
+    both = SumResult((profiled().cells[0], other), profiled().totals, {}, {})
+    page = written(tmp_path, sum_job("profile"), both)
+    assert "device of B: phone is the most frequent, 90.0 %." in page.words("en")
+
+
+def test_funnel_leads_with_the_whole_way(tmp_path: Path) -> None:
+    page = written(tmp_path, sum_job("funnel"), funnelled())
+    short = page.texts["en"].index("In short")
+    assert page.texts["en"][short + 1].startswith(
+        "Of 8,000 people who reached exposed, 140 reached activated: 1.75 %"
+    )
+    assert "280 people reached bound: 9.33 % of those who reached clicked." in page.words("en")
+    page = written(tmp_path, sum_job("funnel"), funnelled(last_released=False))
+    assert "200 people reached bound: 10.0 % of those who reached clicked." in page.words("en")
+    assert "people who reached exposed" not in page.words("en")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_group_and_figure_is_shown(tmp_path: Path, kind: str) -> None:
     job = sum_job(kind)
@@ -328,7 +358,7 @@ def test_sheets_hold_plain_numbers_and_reasons(tmp_path: Path) -> None:
     job = sum_job("measure")
     result = measured()
     written(tmp_path, job, replace(result, cells=(*result.cells, hidden(("C",), 20_000))))
-    first, _, last = sheet(tmp_path / GROUPS_FILE)
+    _, first, last = sheet(tmp_path / GROUPS_FILE)
     assert (first["creative"], first["persons"], first["converters"]) == ("A", "50000", "400")
     assert (first["sum_amount"], first["sum_points"], first["cost"]) == ("20000.50", "-40", "250.00")
     assert float(first["rate"]) == 0.008

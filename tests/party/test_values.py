@@ -109,9 +109,11 @@ def test_rows_that_cannot_be_read_are_refused_with_their_reason(tmp_path: Path) 
     with prepared_values(measure(), data, tmp_path / "work") as prepared:
         # Somebody with a time and no amount has an outcome of 0.
         assert by_person(prepared, [phone(4)], DAY, 1) == [[[1, 1, 1, 0, 0]]]
-        assert prepared.facts.rejected == {"bad_length": 1, "bad_time": 1, "bad_value": 1, "no_time": 1}
+        assert prepared.facts.rejected == {"bad_length": 1, "bad_time": 1, "bad_value": 1}
+        # An amount without a time is in no window; it is counted, not refused.
+        assert prepared.facts.untimed == 1
     assert [(row[0], row[1]) for row in rejects(tmp_path)] == [
-        ("3", "bad_length"), ("4", "bad_time"), ("5", "bad_value"), ("6", "no_time")
+        ("3", "bad_length"), ("4", "bad_time"), ("5", "bad_value")
     ]  # fmt: skip
 
 
@@ -270,7 +272,7 @@ def test_more_tags_than_slots_are_refused(tmp_path: Path) -> None:
             "over_limit",
         ),
         ([(phone(1), "someday", "1", "")], {}, "column 'converted_at' holds .bad_time", "all_rejected"),
-        ([(phone(1), "", "1", "")], {}, "column 'converted_at' holds .no_time", "all_rejected"),
+        ([(phone(1), "", "1", "")], {}, "0 persons with an outcome", "too_small"),
         (
             [(phone(1), "2026-03-01", "1", "x")],
             {},

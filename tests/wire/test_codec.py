@@ -10,6 +10,24 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from federated.messages import (
+    MAX_PARTS,
+    MAX_PLACES,
+    CellSums,
+    GroupAnnounce,
+    Nonce,
+    Opening,
+    Openings,
+    Row,
+    SumStream,
+    SumTable,
+    ValueAnnounce,
+    Verdict,
+    fingerprint,
+    text_fault,
+)
+from federated.ports import Tag, Unit
+from federated.terms import MAX_CELLS, MAX_DAYS, MAX_TAGS, MAX_UNITS
 from psi.errors import PEER_WORDS, PeerViolation
 from psi.messages import (
     MAX_CHUNK_BYTES,
@@ -24,7 +42,7 @@ from psi.messages import (
     label_fault,
 )
 from psi.terms import MAX_SET, MAX_TIERS, Role
-from veiljoin import codec
+from veiljoin import codec, sum_codec
 from veiljoin.messages import MAX_CONTRACT_BYTES, SIGNATURE_BYTES, Abort, Hello, SignedContract, WireMessage
 from veiljoin.v1 import session_pb2 as pb
 
@@ -38,6 +56,37 @@ SAMPLES: list[WireMessage] = [
     StreamEnd(ID, Stream.RECEIVER_TOKENS, 3, DIGEST),
     TokenCommitment(ID, DIGEST),
     Finish(ID, DIGEST),
+    ValueAnnounce(
+        DIGEST, 900, b"n" * 256, b"p" * 2048, (Tag("age", "30-39"), Tag("city", "上海")), DIGEST, DIGEST
+    ),
+    GroupAnnounce(
+        DIGEST,
+        -3,
+        14,
+        (0, 1, 0),
+        (Unit(0, 2, 60), Unit(0, 13, 50), Unit(1, 0, 50), Unit(2, 5, 70)),
+        DIGEST,
+        DIGEST,
+    ),
+    Nonce(ID, DIGEST),
+    CellSums(ID, (0, 2, 4), b"c" * 3 * 512),
+    Verdict(ID, (True, False, True), (False, True)),
+    Openings(
+        ID,
+        (Opening(0, ("test", "银卡"), -5, b"m" * 20), Opening(1, None, None, b""), Opening(2, (), 7, b"m")),
+        ((b"j" * 20, None), None, (b"j", -1)),
+        ("test", "control", ""),
+        (0, 2, 1),
+        3,
+        4,
+        ((1, 50), (13, 9)),
+    ),
+    SumTable(
+        ID,
+        (Row(0, (60, -2), b"r" * 20, (0, 3)), Row(2, (70, 12), b"r" * 20)),
+        (None, Row(5, (1, 2), b"r" * 20), Row(6, (), b"", (1,))),
+        (1, 3),
+    ),
 ]
 each_sample = pytest.mark.parametrize("message", SAMPLES, ids=lambda message: type(message).__name__)
 
@@ -50,7 +99,7 @@ def decoded(data: bytes) -> WireMessage:
 def wire_messages() -> st.SearchStrategy[WireMessage]:
     """Every message with every field drawn over its whole range (data short)."""
     session, digest = st.binary(min_size=SESSION, max_size=SESSION), st.binary(min_size=32, max_size=32)
-    stream, text = st.sampled_from(Stream), st.text(max_size=64)
+    text = st.text(max_size=64)
     any_text = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
     label = any_text.filter(lambda each: not label_fault(each))
     tier = st.builds(Tier, label, st.integers(1, MAX_SET))
@@ -58,16 +107,96 @@ def wire_messages() -> st.SearchStrategy[WireMessage]:
     alone = st.builds(Tier, st.just(""), st.integers(1, MAX_SET)).map(lambda each: (each,))
     data, number = st.binary(min_size=1, max_size=200), st.integers(0, MAX_SET)
     signature = st.binary(min_size=SIGNATURE_BYTES, max_size=SIGNATURE_BYTES)
+    streams = st.sampled_from([*Stream, *SumStream])
     return st.one_of(
+        sum_messages(),
         st.builds(Hello, st.integers(0, 2**32 - 1), text, text),
         st.builds(SignedContract, data, signature),
         st.builds(Abort, st.sampled_from(sorted(PEER_WORDS)) | text),
         st.builds(Announce, digest, st.sampled_from(Role), tiers | alone, digest, digest),
-        st.builds(Chunk, session, stream, number, data),
-        st.builds(StreamEnd, session, stream, st.integers(1, MAX_SET), digest),
+        st.builds(Chunk, session, streams, number, data),
+        st.builds(StreamEnd, session, streams, st.integers(1, MAX_SET), digest),
         st.builds(TokenCommitment, session, digest),
         st.builds(Finish, session, digest),
     )
+
+
+def rising(limit: int, most: int = 6) -> st.SearchStrategy[tuple[int, ...]]:
+    """Different numbers in order."""
+    return st.sets(st.integers(0, limit - 1), max_size=most).map(lambda each: tuple(sorted(each)))
+
+
+@st.composite
+def openings(draw: st.DrawFn) -> Openings:
+    """Openings of a few places and totals."""
+    part = st.text(max_size=16).filter(lambda each: not text_fault(each))
+    cost, mask = st.none() | st.integers(-(2**62) + 1, 2**62 - 1), st.binary(max_size=40)
+    label = st.none() | st.lists(part, max_size=MAX_PARTS).map(tuple)
+    opened = tuple(Opening(place, draw(label), draw(cost), draw(mask)) for place in draw(rising(MAX_PLACES)))
+    names = tuple(draw(st.lists(part, min_size=1, max_size=4)))
+    number = st.integers(0, 2**32 - 1)
+    joint = tuple(draw(st.none() | st.tuples(mask, cost)) for _ in names)
+    dropped = tuple(draw(number) for _ in names)
+    moved = tuple((days + 1, draw(st.integers(1, MAX_SET))) for days in draw(rising(MAX_DAYS - 1)))
+    session = draw(st.binary(min_size=SESSION, max_size=SESSION))
+    return Openings(session, opened, joint, names, dropped, draw(number), draw(number), moved)
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> GroupAnnounce:
+    """Units of a few cells, each with one or more days."""
+    days, size = draw(st.integers(1, MAX_DAYS)), st.integers(1, 1 << 20)
+    chosen = st.sets(st.integers(0, days - 1), min_size=1, max_size=3).map(sorted)
+    cells = draw(st.integers(1, 5))
+    units = tuple(Unit(cell, day, draw(size)) for cell in range(cells) for day in draw(chosen))
+    scopes = tuple(min(cell, draw(st.integers(0, 2))) for cell in range(cells))
+    order = sorted(set(scopes))
+    digests = [draw(st.binary(min_size=32, max_size=32)) for _ in range(3)]
+    first = draw(st.integers(-25_567, 84_006))
+    return GroupAnnounce(
+        digests[0], first, days, tuple(map(order.index, scopes)), units, digests[1], digests[2]
+    )
+
+
+def sum_messages() -> st.SearchStrategy[WireMessage]:
+    """Every message of a grouped sum."""
+    session, digest = st.binary(min_size=SESSION, max_size=SESSION), st.binary(min_size=32, max_size=32)
+    text = st.text(min_size=1, max_size=12).filter(lambda each: not text_fault(each))
+    tags = st.lists(st.builds(Tag, text, text), max_size=5, unique=True).map(tuple)
+    key, flags = (
+        st.binary(min_size=1, max_size=300),
+        st.lists(st.booleans(), min_size=1, max_size=6).map(tuple),
+    )
+    count = st.integers(-(2**62) + 1, 2**62 - 1)
+    counts, region = st.lists(count, max_size=8).map(tuple), st.binary(max_size=40)
+
+    def row(place: int) -> st.SearchStrategy[Row]:
+        return st.builds(Row, st.just(place), counts, region, rising(1_024))
+
+    rows = rising(MAX_PLACES).flatmap(lambda places: st.tuples(*map(row, places)))
+    joint = st.lists(st.none() | row(7), min_size=1, max_size=4).map(tuple)
+    sums = rising(MAX_PLACES).flatmap(
+        lambda places: st.builds(CellSums, session, st.just(places), st.binary(max_size=300 * len(places)))
+    )
+    return st.one_of(
+        st.builds(ValueAnnounce, digest, st.integers(1, MAX_SET), key, key, tags, digest, digest),
+        groups(),
+        st.builds(Nonce, session, digest),
+        sums,
+        st.builds(Verdict, session, st.lists(st.booleans(), max_size=6).map(tuple), flags),
+        openings(),
+        st.builds(SumTable, session, rows, joint, rising(MAX_PLACES)),
+    )
+
+
+@settings(max_examples=60)
+@given(sum_messages())
+def test_what_can_be_said_of_a_sum_can_be_told_from_all_else(message: WireMessage) -> None:
+    # A message that is valid has a fingerprint: no number in it is too large for the bytes that it has there.
+    assert not isinstance(message, Hello | SignedContract | Abort | Announce | TokenCommitment)
+    again = decoded(codec.encode(message).SerializeToString())
+    assert not isinstance(again, Hello | SignedContract | Abort | Announce | TokenCommitment)
+    assert fingerprint(again) == fingerprint(message)
 
 
 @settings(max_examples=400)
@@ -146,12 +275,43 @@ def test_a_field_that_nobody_knows_inside_a_tier() -> None:
         decoded(envelope.SerializeToString())
 
 
+NESTED = [
+    ("value_announce", "tags[1]"),
+    ("openings", "openings[0]"),
+    ("openings", "openings[0].label"),
+    ("openings", "scopes[1]"),
+    ("openings", "scopes[0].joint"),
+    ("openings", "moved[1]"),
+    ("sum_table", "rows[1]"),
+    ("sum_table", "joint[0]"),
+    ("sum_table", "joint[1].row"),
+]
+
+
+@pytest.mark.parametrize(("name", "path"), NESTED)
+def test_a_field_that_nobody_knows_inside_a_part_of_a_message(name: str, path: str) -> None:
+    envelope = next(codec.encode(each) for each in SAMPLES if codec.encode(each).WhichOneof("body") == name)
+    part = getattr(envelope, name)
+    for step in path.replace("]", "").split("."):
+        field, _, place = step.partition("[")
+        part = getattr(part, field)[int(place)] if place else getattr(part, field)
+    part.MergeFromString(unknown_field(99))
+    with pytest.raises(PeerViolation, match="field that this version does not know"):
+        decoded(envelope.SerializeToString())
+
+
+def test_every_part_of_a_message_was_tried() -> None:
+    within = {"Tier", "Tag", "Opening", "Label", "Scope", "Joint", "Moved", "Row", "JointRow"}
+    bodies = {each.message_type.name for each in pb.Envelope.DESCRIPTOR.fields if each.message_type}
+    assert set(pb.DESCRIPTOR.message_types_by_name) - bodies - {"Envelope"} == within
+
+
 def test_a_body_that_a_later_version_might_have() -> None:
     with pytest.raises(PeerViolation, match="field that this version does not know"):
         decoded(unknown_field(42))
 
 
-@pytest.mark.parametrize("number", [0, 9, 99, -1, 2**31 - 1])
+@pytest.mark.parametrize("number", [0, max(SumStream) + 1, 99, -1, 2**31 - 1])
 def test_a_stream_that_does_not_exist(number: int) -> None:
     any_number: Any = number  # the stubs know the named ones only
     chunk = pb.Chunk(session=ID, stream=any_number, data=b"x")
@@ -182,6 +342,38 @@ ANNOUNCE: dict[str, Any] = {
     "input_commitment": DIGEST,
 }
 CONTRACT = {"contract": b"{}", "signature": bytes(SIGNATURE_BYTES)}
+VALUES: dict[str, Any] = {
+    "contract": DIGEST,
+    "persons": 50,
+    "modulus": bytes(256),
+    "proof": bytes(2048),
+    "seed_commitment": DIGEST,
+    "input_commitment": DIGEST,
+}
+OPENED: dict[str, Any] = {"session": ID, "scopes": [{}]}
+TABLE: dict[str, Any] = {"session": ID, "joint": [{}]}
+
+
+def tag(column: str, value: str) -> dict[str, str]:
+    """Return one tag's fields."""
+    return {"column": column, "value": value}
+
+
+def units(places: list[tuple[int, int]]) -> dict[str, Any]:
+    """Return the fields of an announcement with units at these (cell, day), all of one cell."""
+    return {
+        "contract": DIGEST,
+        "days": 3,
+        "cell_scopes": [0],
+        "unit_cells": [cell for cell, _ in places],
+        "unit_days": [day for _, day in places],
+        "unit_sizes": [50] * len(places),
+        "seed_commitment": DIGEST,
+        "input_commitment": DIGEST,
+    }
+
+
+GROUPS = units([(0, 1)])
 INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("hello", {"job": "x" * 65}, "greeting is too long"),
     ("hello", {"software": "x" * 65}, "greeting is too long"),
@@ -204,6 +396,93 @@ INVALID: list[tuple[str, dict[str, Any], str]] = [
     ("token_commitment", {"session": ID}, "commitment of a wrong length"),
     ("finish", {"session": ID}, "transcript digest of a wrong length"),
     ("finish", {}, "session identifier of a wrong length"),
+    ("value_announce", {**VALUES, "contract": b""}, "contract hash of a wrong length"),
+    ("value_announce", {**VALUES, "persons": 0}, "impossible number of persons"),
+    ("value_announce", {**VALUES, "persons": 2**64 - 1}, "impossible number of persons"),
+    ("value_announce", {**VALUES, "modulus": b""}, "modulus of an impossible length"),
+    ("value_announce", {**VALUES, "modulus": bytes(1025)}, "modulus of an impossible length"),
+    ("value_announce", {**VALUES, "proof": bytes(8193)}, "proof of an impossible length"),
+    (
+        "value_announce",
+        {**VALUES, "tags": [tag("x", str(i)) for i in range(MAX_TAGS + 1)]},
+        "list that is longer",
+    ),
+    ("value_announce", {**VALUES, "tags": [tag("age", "1"), tag("age", "1")]}, "same tag twice"),
+    ("value_announce", {**VALUES, "tags": [tag("age", "")]}, "tag without a value"),
+    ("value_announce", {**VALUES, "tags": [tag("age", "=1+1")]}, "begins with one of"),
+    ("value_announce", {**VALUES, "tags": [tag("a\x1b[2J", "1")]}, "control characters"),
+    ("value_announce", {**VALUES, "tags": [tag("age", "金" * 43)]}, "more than 128 bytes"),
+    ("group_announce", {**GROUPS, "first_day": 2**31 - 1}, "impossible first exposure day"),
+    ("group_announce", {**GROUPS, "days": 0}, "impossible number of exposure days"),
+    ("group_announce", {**GROUPS, "days": MAX_DAYS + 1}, "impossible number of exposure days"),
+    ("group_announce", {**GROUPS, "cell_scopes": []}, "impossible number of cells"),
+    ("group_announce", {**GROUPS, "cell_scopes": [0] * (MAX_CELLS + 1)}, "list that is longer"),
+    ("group_announce", {**GROUPS, "cell_scopes": [1]}, "totals without cells"),
+    ("group_announce", {**GROUPS, "cell_scopes": [0, 2**32 - 1]}, "totals without cells"),
+    ("group_announce", {**GROUPS, "cell_scopes": [0, 0]}, "a cell without units"),
+    ("group_announce", {**GROUPS, "unit_cells": [1]}, "a cell without units"),
+    ("group_announce", {**GROUPS, "unit_days": [3]}, "a unit of another day"),
+    ("group_announce", {**GROUPS, "unit_sizes": [0]}, "a unit of an impossible size"),
+    ("group_announce", {**GROUPS, "unit_sizes": [2**64 - 1]}, "a unit of an impossible size"),
+    ("group_announce", {**GROUPS, "unit_sizes": [50, 50]}, "something is missing"),
+    ("group_announce", {**GROUPS, "unit_sizes": []}, "something is missing"),
+    ("group_announce", units([(0, 1), (0, 1)]), "units out of order"),
+    ("group_announce", units([(0, 1), (0, 0)]), "units out of order"),
+    ("group_announce", units([(0, 0)] * (MAX_UNITS + 1)), "list that is longer"),
+    (
+        "group_announce",
+        {**units([(0, 0), (0, 1)]), "unit_sizes": [MAX_SET, 1]},
+        "impossible number of persons",
+    ),
+    ("nonce", {"session": ID, "nonce": bytes(31)}, "nonce of a wrong length"),
+    ("cell_sums", {"session": ID, "places": [1, 0]}, "sums out of order"),
+    ("cell_sums", {"session": ID, "places": [1, 1]}, "sums out of order"),
+    ("cell_sums", {"session": ID, "places": [MAX_PLACES]}, "impossible sum"),
+    ("cell_sums", {"session": ID, "places": range(2 * MAX_CELLS + 1)}, "list that is longer"),
+    ("cell_sums", {"session": ID, "places": [0], "ciphertexts": bytes(769)}, "ciphertexts of an impossible"),
+    ("verdict", {"session": ID}, "impossible number of totals"),
+    ("verdict", {"session": ID, "joint": [True] * (MAX_CELLS + 1)}, "impossible number of totals"),
+    (
+        "verdict",
+        {"session": ID, "passes": [True] * (2 * MAX_CELLS + 1), "joint": [True]},
+        "list that is longer",
+    ),
+    ("openings", {"session": ID}, "impossible number of totals"),
+    ("openings", {**OPENED, "openings": [{"place": 1}, {"place": 1}]}, "openings out of order"),
+    ("openings", {**OPENED, "openings": [{"place": 2**32 - 1}]}, "impossible sum"),
+    ("openings", {**OPENED, "openings": [{"mask": bytes(1025)}]}, "mask of an impossible length"),
+    ("openings", {**OPENED, "openings": [{"cost": 2**62}]}, "impossible cost"),
+    (
+        "openings",
+        {**OPENED, "openings": [{"label": {"parts": ["x"] * (MAX_PARTS + 1)}}]},
+        "list that is longer",
+    ),
+    ("openings", {**OPENED, "openings": [{"label": {"parts": ["@x"]}}]}, "begins with one of"),
+    ("openings", {**OPENED, "openings": [{}] * (2 * MAX_CELLS + 1)}, "list that is longer"),
+    ("openings", {**OPENED, "scopes": [{"name": "-1"}]}, "begins with one of"),
+    ("openings", {**OPENED, "scopes": [{"joint": {"mask": bytes(1025)}}]}, "mask of an impossible length"),
+    ("openings", {**OPENED, "scopes": [{"joint": {"cost": -(2**62)}}]}, "impossible cost"),
+    ("openings", {**OPENED, "scopes": [{}] * (MAX_CELLS + 1)}, "list that is longer"),
+    ("openings", {**OPENED, "moved": [{"days": 1, "persons": 1}] * 2}, "moved days out of order"),
+    ("openings", {**OPENED, "moved": [{"days": 0, "persons": 1}]}, "impossible number of days"),
+    ("openings", {**OPENED, "moved": [{"days": 65_536, "persons": 1}]}, "impossible number of days"),
+    ("openings", {**OPENED, "moved": [{"days": 1, "persons": 2**64 - 1}]}, "impossible number of persons"),
+    ("openings", {**OPENED, "moved": [{"days": 1}] * (MAX_DAYS + 1)}, "list that is longer"),
+    ("sum_table", {"session": ID}, "impossible number of totals"),
+    ("sum_table", {**TABLE, "rows": [{"place": 3}, {"place": 2}]}, "rows out of order"),
+    ("sum_table", {**TABLE, "rows": [{"place": 2**32 - 1}]}, "impossible sum"),
+    ("sum_table", {**TABLE, "rows": [{"region": bytes(1025)}]}, "values of an impossible length"),
+    ("sum_table", {**TABLE, "rows": [{"counts": [1] * 9}]}, "too many counts"),
+    ("sum_table", {**TABLE, "rows": [{"counts": [1] * 1_025}]}, "list that is longer"),
+    ("sum_table", {**TABLE, "rows": [{"counts": [2**62]}]}, "impossible count"),
+    ("sum_table", {**TABLE, "rows": [{"counts": [-(2**63)]}]}, "impossible count"),
+    ("sum_table", {**TABLE, "rows": [{"hidden": [1, 1]}]}, "hidden fields out of order"),
+    ("sum_table", {**TABLE, "rows": [{"hidden": [65_536]}]}, "impossible field"),
+    ("sum_table", {**TABLE, "joint": [{"row": {"counts": [2**62]}}]}, "impossible count"),
+    ("sum_table", {**TABLE, "joint": [{}] * (MAX_CELLS + 1)}, "impossible number of totals"),
+    ("sum_table", {**TABLE, "dominated": [2, 2]}, "rows out of order"),
+    ("sum_table", {**TABLE, "dominated": [2**32 - 1]}, "impossible sum"),
+    ("sum_table", {**TABLE, "rows": [{}] * (2 * MAX_CELLS + 1)}, "list that is longer"),
 ]
 
 
@@ -220,6 +499,35 @@ def test_a_flood_of_tiers_is_refused_before_any_is_looked_at(monkeypatch: pytest
     envelope = pb.Envelope(announce=pb.Announce(**ANNOUNCE, tiers=[pb.Tier(size=1)] * 10_000))
     with pytest.raises(PeerViolation, match="10000 tiers, where 1 to 32 may be"):
         decoded(envelope.SerializeToString())
+    assert built == []
+
+
+def test_what_the_invalid_ones_were_made_of_is_valid() -> None:
+    for name, fields in (
+        ("value_announce", VALUES),
+        ("group_announce", GROUPS),
+        ("openings", OPENED),
+        ("sum_table", TABLE),
+    ):
+        decoded(pb.Envelope(**{name: fields}).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("part", "fields"),
+    [
+        ("Tag", {"value_announce": {**VALUES, "tags": [{}] * 10_000}}),
+        ("Unit", {"group_announce": units([(0, 0)] * (MAX_UNITS + 1))}),
+        ("Opening", {"openings": {**OPENED, "openings": [{}] * (2 * MAX_CELLS + 1)}}),
+        ("Row", {"sum_table": {**TABLE, "rows": [{}] * (2 * MAX_CELLS + 1)}}),
+    ],
+)
+def test_a_flood_is_refused_before_any_part_is_looked_at(
+    part: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[object] = []
+    monkeypatch.setattr(sum_codec, part, lambda *arguments: built.append(arguments))
+    with pytest.raises(PeerViolation, match="list that is longer than the protocol allows"):
+        decoded(pb.Envelope(**fields).SerializeToString())
     assert built == []
 
 
@@ -255,22 +563,40 @@ def mutated(data: bytearray, draw: random.Random) -> bytes:
     return bytes(data)
 
 
+def refill(body: Any, draw: random.Random) -> None:
+    """Give one field of ``body``, or of a part of it, any value of its type."""
+    field = draw.choice(body.DESCRIPTOR.fields)
+    numbers = (0, 1, 2, 5, draw.randrange(2**31), 2**31 - 1)
+    value: Any
+    match field.type:
+        case field.TYPE_MESSAGE:
+            part = getattr(body, field.name)
+            if field.is_repeated:
+                part = draw.choice(part) if part and draw.randrange(2) else part.add()
+            refill(part, draw)
+            return
+        case field.TYPE_BYTES:
+            value = draw.randbytes(draw.choice((0, 1, 15, 16, 31, 32, 33, 64, 200)))
+        case field.TYPE_STRING:
+            value = draw.choice("x金\n\x00") * draw.randrange(80)
+        case field.TYPE_UINT64 | field.TYPE_SINT64:
+            value = draw.choice((*numbers, 2**63 - 1))
+        case field.TYPE_BOOL:
+            value = draw.randrange(2) == 1
+        case _:
+            value = draw.choice(numbers)
+    if field.is_repeated:
+        getattr(body, field.name).extend([value] * draw.randrange(4))
+    else:
+        setattr(body, field.name, value)
+
+
 def refilled(envelope: pb.Envelope, draw: random.Random) -> bytes:
     """Return ``envelope`` with one field of its body given any value of its type, so that it parses."""
     name = envelope.WhichOneof("body")
     assert name is not None
     body = getattr(envelope, name)
-    field = draw.choice(body.DESCRIPTOR.fields)
-    numbers = (0, 1, 2, 5, draw.randrange(2**31), 2**31 - 1)
-    match field.type:
-        case field.TYPE_MESSAGE:
-            body.tiers.add(label="x" * draw.randrange(80), size=draw.choice((*numbers, 2**64 - 1)))
-        case field.TYPE_BYTES:
-            setattr(body, field.name, draw.randbytes(draw.choice((0, 1, 15, 16, 31, 32, 33, 64, 200))))
-        case field.TYPE_STRING:
-            setattr(body, field.name, draw.choice("x金\n\x00") * draw.randrange(80))
-        case _:
-            setattr(body, field.name, draw.choice(numbers))
+    refill(body, draw)
     return envelope.SerializeToString()
 
 

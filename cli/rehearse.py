@@ -69,7 +69,7 @@ def run_job(
                 print(_UNUSED_TIER[language].format(side=side, column=job.side(side).tier))
         print(flush=True)
     with open_display(as_json, language) as display:
-        outcome = run(drafted, listen=listen, observe=display.show)
+        outcome = run(drafted, listen=listen, observe=display.show, language=language)
     if as_json:
         print(json.dumps({"event": "done", "result": outcome.result}, ensure_ascii=False), flush=True)
     else:

@@ -250,9 +250,8 @@ class GroupPreparation:
             for place, each in enumerate(self._labels.texts)
         ]
         combined = np.zeros(len(self._combinations), dtype=np.uint64)
-        for combination, place in self._combinations.items():
-            for column, number in enumerate(combination):
-                combined[place] += texts[column][number]
+        for of_text, numbers in zip(texts, zip(*self._combinations, strict=True), strict=True):
+            combined += of_text[np.array(numbers)]
         for batch in persons.batches("SELECT known, stage, combination, day FROM {name}"):
             stage, combination = batch.column("stage").to_numpy(), batch.column("combination").to_numpy()
             # There are far fewer pairs of a stage and a day than persons.

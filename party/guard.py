@@ -23,8 +23,8 @@ from psi.errors import VeiljoinError
 class Guard:
     """Guards one job of ``side`` under the policy in ``home``; a context manager that gives back what was not used.
 
-    ``dataset`` and ``partner`` name what budget and ledger are kept for, ``job_id`` the job in them. ``sketch`` has to
-    be told the own input before :meth:`admit`.
+    ``dataset`` and ``partner`` name what budget and ledger are kept for, ``job_id`` the job in them. ``sketch`` has
+    to be told the own input before :meth:`admit`.
     """
 
     def __init__(self, home: Home, job: Job, side: str, dataset: str, partner: str, job_id: str) -> None:

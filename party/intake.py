@@ -1,9 +1,9 @@
 """What every preparation of a party's own set shares: reading, normalising, refusing, hashing and masking rows.
 
 Rows pass through in batches and each identifier is forgotten once it is masked: what is kept per row is its number,
-its masked point, its secret rank, the number of the person in the party's own ledger (a keyed hash; 0 without one) and
-what the kind of job needs beside it. Two rows are the same person exactly if
-their masked points are equal, so rows of a person are brought together without ever storing an identifier.
+its masked point, its secret rank, the person's number in the party's own ledger (keyed; 0 without a ledger) and what
+the kind of job needs beside it. Two rows are the same person exactly if their masked points are equal, so rows of a
+person are brought together without ever storing an identifier.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class Intake:
         self.facts = InputFacts()
 
     def read(self, reader: RowReader, table: Table, rejected: RejectsWriter) -> None:
-        """Fill ``table``: ``INPUT_COLUMNS``, then what ``reader`` keeps. Raises ``UsageError`` if no row is usable."""
+        """Fill ``table``: ``INPUT_COLUMNS``, then what ``reader`` keeps. Raises ``UsageError`` if none is usable."""
         normaliser = Normaliser(self._job.form, region=self._spec.region)
         scalar = self._randomness.scalar(self._suite)
         columns = [self._spec.identifier, *reader.columns]
@@ -221,10 +221,8 @@ class Intake:
         identifiers: list[bytes] = normalised.canonical.take(pa.array(usable)).to_pylist()
         rows = (batch.first_row + usable).astype(np.uint64)
         ranks = self._randomness.ranks(LABEL_ORDER, batch.first_row, len(batch))[usable]
-        if self._sketch is None:
-            known = np.zeros(len(rows), dtype=np.uint64)
-        else:
-            known = self._sketch.persons(identifiers)
+        none = np.zeros(len(rows), dtype=np.uint64)
+        known = none if self._sketch is None else self._sketch.persons(identifiers)
         kept = reader.keep(rows, usable, identifiers)
         names = ["row_number", "rank", "known", *kept]
         columns = [pa.array(rows), pa.array(ranks), pa.array(known), *kept.values()]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from federated.keys import DEFAULT_BITS, KEY_BITS
 from federated.messages import text_fault
-from federated.terms import MAX_DAYS
+from federated.terms import CONVERTERS, MAX_DAYS
 from party import jobkeys
 from party.jobkeys import Place, check_keys, choice, exact, names, nearest, out_of_range, shown, whole
 from party.jobspec import (
@@ -244,6 +244,12 @@ def _check_label_columns(kind: JobKind, sides: Mapping[str, SideSpec], spec: Sum
     if kind is JobKind.FUNNEL and STAGE_PART in groups:
         raise UsageError(
             f'groups in {at} names a column "{STAGE_PART}", as a funnel calls the highest stage reached.',
+            hint="give the column another name in the file",
+        )
+    if kind is JobKind.LIFT and any(value.column == CONVERTERS for value in sides[spec.value_holder].values):
+        raise UsageError(
+            f'A value column of {place.inside(spec.value_holder)} is called "{CONVERTERS}", as a lift calls the '
+            "persons who convert.",
             hint="give the column another name in the file",
         )
     both = [column for column in sides[spec.value_holder].tags if column in groups]

@@ -1,8 +1,8 @@
 """The differencing ledger: does an input hardly differ from that of an earlier job with the partner?
 
 The results of two jobs whose inputs differ in one person tell about that person. A party can see that of its own
-inputs, so it keeps a sketch of each (``party.sketch``), sorted in a file of mode 0600, 8 bytes per person, for as long as
-the budget's period. Every earlier input is compared, whatever its file was called.
+inputs, so it keeps a sketch of each (``party.sketch``) in a file of mode 0600, 8 bytes per person, for as long as the
+budget's period. Every earlier input is compared, whatever its file was called.
 
 What it does not see:
 
@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import sqlalchemy as sa
@@ -53,8 +53,8 @@ class Nearest:
 class Ledger:
     """The sketches of jobs with ``partner``, this one's over ``dataset``, in ``folder`` (private to this party).
 
-    ``period`` is how long an input is remembered, ``clock`` gives timezone-aware times. An input is entered when it is
-    admitted and counts for a day; once the job releases something, for the period.
+    ``period`` is how long an input is remembered, ``clock`` gives timezone-aware times. An input is entered when it
+    is admitted and counts for a day; once the job releases something, for the period.
     """
 
     def __init__(

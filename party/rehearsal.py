@@ -159,8 +159,13 @@ def _toml_value(text: str) -> int | float:
     return int(text) if text.isdecimal() else float(text)
 
 
-def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome:
-    """Run both parties. ``observe(side, event)`` is told every event. Raises ``VeiljoinError``."""
+def run(
+    plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: str = "en"
+) -> Outcome:
+    """Run both parties. ``observe(side, event)`` is told every event; reports open in ``language``.
+
+    Raises ``VeiljoinError``.
+    """
     _sweep(plan.out)
     try:
         folder = Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}{os.getpid()}-", dir=plan.out))
@@ -170,7 +175,7 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe) -> Outcome
         reports = _Parties(plan, folder, listen, observe).run()
         result = _combine(plan, reports)
         if plan.job.kind.is_sum:
-            write_reports(folder, result, plan.job)
+            write_reports(folder, result, plan.job, language=language)
         _publish(plan.out, folder, result)
         return Outcome(result, reports, plan.out, plan.card, plan.contract)
     finally:

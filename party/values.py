@@ -254,7 +254,8 @@ class ValuePreparation:
         persons.fill(
             "SELECT point, first_row, row_number() OVER (ORDER BY rank, first_row) - 1, known"  # noqa: S608 - own names
             f"{''.join(f', {t}' for t in tag_columns)} FROM (SELECT point, min(row_number) AS first_row, "
-            f"arg_min(rank, row_number) AS rank, any_value(known) AS known{tags} FROM {table.name} GROUP BY point HAVING {sent})"
+            f"arg_min(rank, row_number) AS rank, any_value(known) AS known{tags} FROM {table.name} GROUP BY point "
+            f"HAVING {sent})"
         )
         size = persons.number("SELECT count(*) FROM {name}")
         self._facts.persons = table.number("SELECT count(DISTINCT point) FROM {name}")

@@ -1,8 +1,8 @@
 """Horizontal charts with intervals as inline SVG: an element tree, so that every label is escaped by construction.
 
 No chart library: of those on PyPI that write SVG, pygal puts a script into every chart and lets an interval run out
-of its plot, matplotlib adds nearly 100 MB and can't measure Chinese text without a font of its own, and svg.py does not
-escape text. One kind of chart is all that a report needs.
+of its plot, matplotlib adds nearly 100 MB and can't measure Chinese text without a font of its own, and svg.py does
+not escape text. One kind of chart is all that a report needs.
 """
 
 from __future__ import annotations

@@ -22,19 +22,20 @@ EXAMPLES = ROOT / "examples"
 KINDS = ("measure", "lift", "funnel", "profile")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with both files, written by the script as anybody would run it."""
-    folder = tmp_path_factory.mktemp("examples") / "new" / "folder"
+# The lift takes the documented size, so that its interval is as narrow as the page says; the others need less.
+PERSONS = {"lift": 20_000, "measure": 4_000, "funnel": 4_000, "profile": 4_000}
+
+
+def make_data(folder: Path, persons: int) -> None:
+    """Write both files with the script, as anybody would run it."""
     done = subprocess.run(
-        [sys.executable, EXAMPLES / "make_data.py", "--out", folder],
+        [sys.executable, EXAMPLES / "make_data.py", "--out", folder, "--persons", str(persons)],
         cwd=folder.parents[1],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "20,000 persons each, 14,000 of them in both" in done.stdout
-    return folder
+    assert f"{persons:,} persons each, {persons * 7 // 10:,} of them in both" in done.stdout
 
 
 def rehearsed(sandbox: Sandbox, data: Path, kind: str) -> dict[str, Any]:
@@ -46,7 +47,9 @@ def rehearsed(sandbox: Sandbox, data: Path, kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_examples_give_what_the_oracle_gives(sandbox: Sandbox, data: Path, kind: str) -> None:
+def test_the_examples_give_what_the_oracle_gives(sandbox: Sandbox, kind: str) -> None:
+    data = sandbox.folder / "new" / "folder"
+    make_data(data, PERSONS[kind])
     result = rehearsed(sandbox, data, kind)
     table = tomllib.loads((EXAMPLES / kind / "JOB.toml").read_text(encoding="utf-8"))
     table.setdefault("value_holder", "bank")

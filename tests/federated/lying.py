@@ -14,10 +14,16 @@ from typing import Any
 
 import pytest
 
+from federated.engine import PaillierEngine
+from federated.group_holder import GroupHolder
 from federated.holder import Holder
+from federated.keys import PaillierPrivateKey, PaillierPublicKey
 from federated.memory import MemoryGroupSet, MemoryValueSet, Person
-from federated.messages import SumMessage, SumStream
+from federated.messages import GroupAnnounce, SumMessage, SumStream, ValueAnnounce
 from federated.ports import GroupSet, OwnCell, ValueSet
+from federated.proof import prove_modulus, receive_public_key
+from federated.slots import Layout
+from federated.stream import StreamKey
 from federated.terms import SumRole, SumTerms, ValueColumn
 from federated.value_holder import ValueHolder
 from psi.errors import PeerViolation
@@ -102,6 +108,50 @@ def lying_terms(**changes: Any) -> SumTerms:
     return sum_terms(**{"values": (AMOUNT,), "min_group": 5, "min_converters": 3, **changes})
 
 
+class RememberingEngine(PaillierEngine):
+    """An engine that does the slow things once: everything is drawn from seeds, so they come out the same."""
+
+    def __init__(self) -> None:
+        super().__init__(threads=1, window=6)
+        self._known: dict[tuple[object, ...], bytes] = {}
+
+    def encrypt(
+        self, private: PaillierPrivateKey, plaintexts: Sequence[int], key: StreamKey, start: int
+    ) -> bytes:
+        """Return what was encrypted before, or encrypt."""
+        asked = private.reveal(), tuple(plaintexts), key.reveal(), start
+        if asked not in self._known:
+            self._known[asked] = super().encrypt(private, plaintexts, key, start)
+        return self._known[asked]
+
+    def rerandomise(self, public: PaillierPublicKey, batch: bytes, key: StreamKey, start: int) -> bytes:
+        """Return what was re-randomised before, or do so."""
+        asked = public.n, batch, key.reveal(), start
+        if asked not in self._known:
+            self._known[asked] = super().rerandomise(public, batch, key, start)
+        return self._known[asked]
+
+
+remembering = cache(RememberingEngine)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def proofs_made_once() -> Iterator[None]:
+    """Let roles make and check a proof once; one that does not hold is checked each time."""
+    made: dict[tuple[bytes, bytes], bytes] = {}
+
+    def prove(private: PaillierPrivateKey, contract: bytes) -> bytes:
+        asked = private.reveal(), contract
+        if asked not in made:
+            made[asked] = prove_modulus(private, contract)
+        return made[asked]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("federated.value_holder.prove_modulus", prove)
+        patch.setattr("federated.group_holder.receive_public_key", cache(receive_public_key))
+        yield
+
+
 @dataclass
 class Setting:
     """One contract with both sides' data; ``scripts`` is what each side says in an honest run."""
@@ -113,9 +163,11 @@ class Setting:
     def part(self, role: SumRole) -> Holder:
         """Return a fresh honest role."""
         own_values, own_groups = self.sets
-        if role is V:
-            return value_holder(self.terms, own_values)
-        return group_holder(self.terms, own_groups)
+        values, groups = value_holder, group_holder
+        part = values(self.terms, own_values) if role is V else groups(self.terms, own_groups)
+        assert isinstance(part, ValueHolder | GroupHolder)
+        part._paillier = remembering()
+        return part
 
     def recorded(self) -> Setting:
         """Run both honest roles and keep what they say."""
@@ -130,6 +182,15 @@ class Setting:
         """The session of every run of this setting."""
         first, second = (self.scripts[role][0] for role in (V, G))
         return Session("sum", first.encode(), second.encode())  # type: ignore[union-attr]
+
+    @property
+    def layout(self) -> Layout:
+        """The slots of every run of this setting."""
+        values, groups = (self.scripts[role][0] for role in (V, G))
+        assert isinstance(values, ValueAnnounce)
+        assert isinstance(groups, GroupAnnounce)
+        rows, sums = min(values.persons, groups.persons), len(groups.cell_scopes) + groups.scopes
+        return self.terms.layout(rows=rows, days=groups.days, tags=len(values.tags), sums=sums)
 
 
 @cache

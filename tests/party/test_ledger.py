@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import hmac
 import os
 import stat
 from collections.abc import Iterator
@@ -12,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from party.home import Home
 from party.ledger import Ledger, ledger_key
@@ -144,7 +141,7 @@ def test_other_partners_are_another_story(home: Home, ledger: Ledger) -> None:
 def test_the_same_customers_under_another_file_name_are_recognised(home: Home, ledger: Ledger) -> None:
     record(ledger, sketched(ledger, 0, 1000), "first")
     other = home.ledger("cards-2026-11-23.csv", "shop")
-    with pytest.raises(PolicyRefusal, match="dataset cards-2026-11-23.csv differs from that of job first"):
+    with pytest.raises(PolicyRefusal, match=r"dataset cards-2026-11-23\.csv differs from that of job first"):
         other.admit(sketched(other, 0, 999), "second", NOISE, 50, noised=False)
 
 

@@ -138,16 +138,13 @@ def bench_measure(
     drafted = plan(job, _table(scale), data, folder / "out", engine=engine, threads=threads)
     result = run(drafted, observe=observe).result
     seconds = time.perf_counter() - started
-    layout = drafted.contract.sum_terms().layout(
-        rows=min(scale.converters, scale.rows), days=scale.exposure_days
-    )
     parties = result["parties"]
     return MeasureFigures(
         scale=scale,
         engine=parties["bank"]["engine"],
         seconds=seconds,
-        ciphertexts_per_row=layout.ciphertexts,
-        days_per_ciphertext=layout.days_per_ciphertext,
+        ciphertexts_per_row=parties["bank"]["ciphertexts_per_row"],
+        days_per_ciphertext=parties["bank"]["days_per_ciphertext"],
         bytes_sent={side: party["bytes_sent"] for side, party in parties.items()},
         peak_memory_mb={side: party["peak_memory_mb"] for side, party in parties.items()},
         phases={side: party["seconds"] for side, party in parties.items()},

@@ -29,6 +29,8 @@ _TEXT: Final = {
         "method": "Two-sided test at {alpha}. Persons are those assigned to an arm, reached or not; the rate is that "
         "of control persons who convert within the window.",
         "noise": "Noise with a standard deviation of {deviation:g} converters per arm is taken into account.",
+        "left_out": "The job adds noise (epsilon = {epsilon:g}), which takes more persons and is not in this answer; "
+        "result.json of a rehearsal says its standard deviation, to be given with --noise.",
     },
     "zh": {
         "persons": "若要以 {power} 的概率检出相对对照组转化率 {rate} 的 {lift} 变化，活动需要 {persons:,} 人："
@@ -45,6 +47,8 @@ _TEXT: Final = {
         "method": "双侧检验，显著性水平 {alpha}。人数指分到各组的人，无论是否触达；"
         "转化率指对照组在窗口期内转化者的比例。",
         "noise": "已计入各组转化人数上标准差为 {deviation:g} 的噪声。",
+        "left_out": "该任务会加入噪声（epsilon = {epsilon:g}），需要更多人数，此处未计入；"
+        "预演的 result.json 给出其标准差，可用 --noise 传入。",
     },
 }
 
@@ -53,7 +57,8 @@ _TEXT: Final = {
 class PowerAnswer:
     """What was asked (persons | power | lift) and all figures of the answer; shares are between 0 and 1.
 
-    ``lift`` is relative to ``control_rate`` and ``None`` where none could be shown.
+    ``lift`` is relative to ``control_rate`` and ``None`` where none could be shown. ``epsilon`` is that of a job
+    file whose noise was not given, so that it is not in the answer.
     """
 
     question: str
@@ -66,6 +71,7 @@ class PowerAnswer:
     power: float
     target: float
     noise_deviation: float
+    epsilon: float | None
 
     def as_data(self) -> dict[str, Any]:
         """Return the answer as plain data."""
@@ -80,6 +86,7 @@ class PowerAnswer:
             "alpha": self.alpha,
             "power": self.power,
             "noise_deviation": self.noise_deviation,
+            "epsilon_left_out": self.epsilon,
             "expected_converters": None
             if self.lift is None
             else {"control": self.control_converters, "test": self.test_converters(self.lift)},
@@ -123,7 +130,7 @@ def _answer(arguments: argparse.Namespace) -> PowerAnswer:
             f"--power {arguments.power:g} is not above --alpha {arguments.alpha:g}.",
             hint="0.8 and 0.05 are usual",
         )
-    if not 0.0 <= arguments.noise < float("inf"):
+    if arguments.noise is not None and not 0.0 <= arguments.noise < float("inf"):
         raise UsageError(
             f"--noise {arguments.noise:g} is out of range.", hint="give a standard deviation, 0 or more"
         )
@@ -134,8 +141,9 @@ def _answer(arguments: argparse.Namespace) -> PowerAnswer:
             f"--lift {lift:g} cannot be: it is relative to --control-rate {rate:g}.",
             hint="0.1 means that 10 % more persons convert than in the control arm",
         )
-    control_share = _control_share(arguments)
-    noise = {"alpha": arguments.alpha, "converters_noise": arguments.noise**2}
+    control_share, epsilon = _of_job(arguments)
+    deviation = arguments.noise or 0.0
+    noise = {"alpha": arguments.alpha, "converters_noise": deviation**2}
     if persons is None:
         planned = plan(rate, lift, test_share=1.0 - control_share, target=arguments.power, **noise)
         question, control, test, reached = "persons", planned.control, planned.test, planned.power
@@ -162,16 +170,17 @@ def _answer(arguments: argparse.Namespace) -> PowerAnswer:
         arguments.alpha,
         reached,
         arguments.power,
-        arguments.noise,
+        deviation,
+        epsilon if arguments.noise is None else None,
     )
 
 
-def _control_share(arguments: argparse.Namespace) -> float:
-    """The share of control persons: as given, else as the job file plans it, else a half."""
+def _of_job(arguments: argparse.Namespace) -> tuple[float, float | None]:
+    """The share of control persons (as given, else as the job file plans it, else a half), and the job's epsilon."""
     path: Path | None = arguments.job
     given: float | None = arguments.control_share
     if path is None:
-        return 0.5 if given is None else given
+        return 0.5 if given is None else given, None
     # Here, so that the calculation without a job file runs in the smallest install.
     from party.jobfile import load_job
 
@@ -192,7 +201,8 @@ def _control_share(arguments: argparse.Namespace) -> float:
             f"[arms] of {path} does not say which share of the persons is control.",
             hint="add control_share = 0.5 there, or give --control-share",
         )
-    return next(share for share in (given, planned) if share is not None)
+    epsilon = None if job.sums.epsilon is None else float(job.sums.epsilon)
+    return next(share for share in (given, planned) if share is not None), epsilon
 
 
 def _lines(answer: PowerAnswer, language: str) -> list[str]:
@@ -207,6 +217,7 @@ def _lines(answer: PowerAnswer, language: str) -> list[str]:
         "persons": answer.control + answer.test,
         "fewest": MINIMUM_CONVERSIONS,
         "deviation": answer.noise_deviation,
+        "epsilon": answer.epsilon,
     }
     names = []
     if answer.lift is None:
@@ -226,6 +237,8 @@ def _lines(answer: PowerAnswer, language: str) -> list[str]:
     names.append("method")
     if answer.noise_deviation:
         names.append("noise")
+    if answer.epsilon is not None:
+        names.append("left_out")
     return [text[name].format(**figures) for name in names]
 
 

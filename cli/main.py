@@ -14,7 +14,7 @@ from pathlib import Path
 from psi.errors import UsageError, VeiljoinError
 
 _DESCRIPTION = """\
-Match audiences with a partner; neither side sees the other's customers.
+Match audiences and measure conversion with a partner; neither side sees the other's customers.
 
   veiljoin demo                              both parties on this machine, on synthetic data
   veiljoin rehearse JOB.toml --bank BANK.csv --platform PLATFORM.csv --out FOLDER
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Runs JOB.toml with both parties on this machine and writes FOLDER/result.json, "
         "FOLDER/bank and FOLDER/platform. If anything fails, no result is written.",
     )
-    rehearse.add_argument("job", type=Path, metavar="JOB.toml", help="the job file (see README)")
+    rehearse.add_argument("job", type=Path, metavar="JOB.toml", help="the job file (see docs/job-file.md)")
     rehearse.add_argument("--bank", type=Path, required=True, metavar="FILE", help="the bank's data")
     rehearse.add_argument("--platform", type=Path, required=True, metavar="FILE", help="the platform's data")
     rehearse.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the results go")
@@ -199,7 +199,6 @@ def _power_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise",
         type=float,
-        default=0.0,
         metavar="SD",
         help="standard deviation of the privacy noise on each arm's converters (default 0)",
     )

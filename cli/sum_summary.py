@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from rich.cells import cell_len
 
-from party.jobspec import SIDES, Job, JobKind
+from party.jobspec import CONVERTERS_BASE, SIDES, Job, JobKind
 from party.report import GROUPS_FILE
 from party.report.cautions import cautions
 from party.report.headlines import headlines
@@ -20,21 +20,23 @@ MOST_ROWS: Final = 30
 _TEXT: Final = {
     "en": {
         "caution": "Caution: {text}",
-        "learned": "the {side} learned: the {other}'s set has {size} persons; {what}",
+        "learned": "the {side} learned: {set}; {what}",
+        "size": "the {other}'s set has {size} persons",
+        "converters": "{size} of the {other}'s persons have an outcome",
         "figures": "the figures of {count} groups",
         "nothing": "no figure of the table",
         "more": "{count} more groups in {file}",
         "group": "group",
-        "step": "{stage}: {persons}{share}",
     },
     "zh": {
         "caution": "注意：{text}",
-        "learned": "{side}得知：{other}集合有 {size} 人；{what}",
+        "learned": "{side}得知：{set}；{what}",
+        "size": "{other}集合有 {size} 人",
+        "converters": "{other}有 {size} 人有结果",
         "figures": "{count} 个分组的数字",
         "nothing": "未得知表中任何数字",
         "more": "另有 {count} 个分组见 {file}",
         "group": "分组",
-        "step": "{stage}：{persons}{share}",
     },
 }
 
@@ -47,7 +49,9 @@ def sum_lines(result: Row, job: Job, language: str) -> Iterator[str]:
     yield from _table(result, job, speech, text)
 
 
-def learned_lines(sides: Mapping[str, Row], language: str, names: Mapping[str, str]) -> Iterator[str]:
+def learned_lines(
+    sides: Mapping[str, Row], job: Job, language: str, names: Mapping[str, str]
+) -> Iterator[str]:
     """Yield what each side was told, from its own report; ``names`` are the parties' in ``language``."""
     text = _TEXT[language]
     for side in SIDES:
@@ -57,10 +61,13 @@ def learned_lines(sides: Mapping[str, Row], language: str, names: Mapping[str, s
             for each in report["withheld"]
         )
         shown = sum("withheld" not in row for row in report["groups"])
+        sums = job.sums
+        converters = sums is not None and sums.value_holder == other and sums.base == CONVERTERS_BASE
         yield text["learned"].format(
             side=names[side],
-            other=names[other],
-            size=f"{report['totals'][f'{other}_persons']:,}",
+            set=text["converters" if converters else "size"].format(
+                other=names[other], size=f"{report['totals'][f'{other}_persons']:,}"
+            ),
             what=text["nothing"] if unread else text["figures"].format(count=f"{shown:,}"),
         )
 

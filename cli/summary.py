@@ -16,8 +16,10 @@ _TEXT = {
     "en": {
         "bank": "bank",
         "platform": "platform",
-        "rows": "{side}: {rows_read:,} rows, {rejected:,} rejected{reasons}, {duplicates:,} duplicates, "
+        "rows": "{side}: {rows_read:,} rows, {rejected:,} rejected{reasons}, {duplicates:,} {repeats}, "
         "{unique_persons:,} persons{held}",
+        "duplicates": "duplicates",
+        "further": "further rows of the same persons",
         "held": ", {held_back:,} of them kept back",
         "matched": "matched: {count} persons",
         "withheld": "withheld ({reason})",
@@ -38,8 +40,10 @@ _TEXT = {
     "zh": {
         "bank": "银行",
         "platform": "平台",
-        "rows": "{side}：{rows_read:,} 行，剔除 {rejected:,} 行{reasons}，重复 {duplicates:,} 行，"
+        "rows": "{side}：{rows_read:,} 行，剔除 {rejected:,} 行{reasons}，{repeats} {duplicates:,} 行，"
         "{unique_persons:,} 人{held}",
+        "duplicates": "重复",
+        "further": "同一人的其他行",
         "held": "，其中保留 {held_back:,} 人",
         "matched": "匹配人数：{count}",
         "withheld": "不显示（{reason}）",
@@ -76,12 +80,14 @@ def summary_lines(outcome: Outcome, language: str, job: Job) -> Iterator[str]:
             rejected=sum(rejected.values()),
             reasons=reasons,
             duplicates=party["duplicates"],
+            # In a sum they are no mistake: a person's outcomes and costs add up.
+            repeats=text["further" if job.kind.is_sum else "duplicates"],
             unique_persons=party["unique_persons"],
             held=text["held"].format(held_back=party["held_back"]) if party["held_back"] else "",
         )
     if job.kind.is_sum:
         yield from sum_lines(result, job, language)
-        yield from learned_lines(outcome.sides, language, text)
+        yield from learned_lines(outcome.sides, job, language, text)
     else:
         yield from _match_lines(outcome, text)
     for side in SIDES:

@@ -163,6 +163,7 @@ class GroupHolder(Holder):
     def _on_end(self, stream: SumStream) -> Iterable[SumMessage]:
         if stream is not SumStream.GROUP_TOKENS:
             return ()
+        self._check_all_sent(SumStream.VALUE_POINTS, SumStream.VALUE_SUMS, SumStream.GROUP_TOKENS)
         repeated_own, repeated_peer = self._join.repeated()
         if repeated_own or repeated_peer:
             where = f"{repeated_own} of our returned and {repeated_peer} of its own elements"

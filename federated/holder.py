@@ -215,6 +215,16 @@ class Holder(ProtocolRole[SumMessage]):
         self._drawn[place] = draws[: len(layout.counts)], draws[len(layout.counts) :]
         return self._drawn[place]
 
+    def _check_all_sent(self, *heard: int) -> None:
+        """Refuse an answer to our streams that comes before all of them are out; ``heard`` is what else has ended.
+
+        Streams are made as they are sent: a partner that hurries would meet a role that is still at work on them.
+        """
+        nonces = {Said.NONCE_OF_VALUE_HOLDER, Said.NONCE_OF_GROUP_HOLDER}
+        own = {stream for stream in SumStream if stream.sent_by is self.role}
+        if not self.session.complete({*nonces, *own, *heard}):
+            raise PeerViolation("The partner answered before it had heard all that its answer is made of.")
+
     def _by_scope(self, places: Iterable[int]) -> list[list[int]]:
         """Return, per scope, which of ``places`` belong to it, as numbers counted from the first of ``places``."""
         cells = self.groups.cell_scopes

@@ -1,7 +1,7 @@
 """The package `phe` as interchange and reference; the only module that imports it, because `phe` is GPL-3.
 
-No job needs this module, and installing Veiljoin does not install `phe`: it is there for tests, for `veiljoin bench sum`
-and for people who hold a key or a ciphertext in `phe`'s form.
+No job needs this module, and installing Veiljoin does not install `phe`: it is there for tests, for
+`veiljoin bench sum` and for people who hold a key or a ciphertext in `phe`'s form.
 """
 
 from __future__ import annotations

@@ -206,10 +206,10 @@ def _total(
             ],
         )
     else:
+        # Where both read, one has no figures of what the other found dominated. Their totals must not differ by it.
+        apart = any(each.dominated for each in opened) or (len(terms.readers) > 1 and bool(out))
         # Its counts have passed jointly, which more cells don't change; dominance is seen only now.
-        covers = not dominated(terms, _added(jointly))
-    # What the partner withheld as dominated is in no figure that we have.
-    told_all = not any(each.dominated for each in opened)
+        covers = not apart and not dominated(terms, _added(jointly))
     parts = [*released, *(out if covers else ())]
     persons, costs = sum(each.persons for each in parts), [each.cost for each in parts]
     sums = len(parts)
@@ -219,7 +219,7 @@ def _total(
         costs.append(rest.cost)
         sums += rest.sums
     name = facts.scopes[scope]
-    complete = covers and told_all and facts.dropped[scope] == 0
+    complete = covers and facts.dropped[scope] == 0
     told = [_figures(layout, each) for each in released if each.label is not None]
     if not told and not behind:
         return ScopeTotal(name, 0, None, complete, None, 0)

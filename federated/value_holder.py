@@ -17,6 +17,7 @@ from federated.messages import (
     Opening,
     Openings,
     Row,
+    Said,
     SumMessage,
     SumStream,
     SumTable,
@@ -165,6 +166,7 @@ class ValueHolder(Holder):
                 raise PeerViolation("The partner sent what is ours to send.")
 
     def _on_sums(self, sums: CellSums) -> Iterable[SumMessage]:
+        self._check_all_sent(SumStream.GROUP_POINTS, Said.CELL_SUMS)
         self._check_places(sums)
         public = self._private.public
         self._paillier.check(public, sums.ciphertexts)

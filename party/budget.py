@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from party.policy import BudgetRules
-from party.store import Store, budget_spent
+from party.store import Store
+from party.tables import budget_spent
 from psi.errors import PolicyRefusal
 
 # A job that was killed before it released anything can't give its reservation back: it lapses after this time.

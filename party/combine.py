@@ -102,6 +102,8 @@ def _cell(job: Job, row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _guarded(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``row``, without a number of persons that is itself below the threshold."""
+    """Return ``row``, without a number of persons that is below the threshold and what would tell it."""
     small = row.get("withheld") == BELOW_MIN_GROUP and row["persons"] < job.min_group
-    return {**row, "persons": None} if small else dict(row)
+    if not small:
+        return dict(row)
+    return {**{key: value for key, value in row.items() if key != "cost"}, "persons": None}

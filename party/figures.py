@@ -37,7 +37,7 @@ from party.jobspec import SIDES, Job, JobKind, SumSpec, ValueSpec
 
 NOT_TOLD: Final = "not_told_by_contract"
 # Figures outside the groups that cover the released ones only.
-RELEASED: Final = "released groups"
+PARTLY: Final = "not all groups"
 # How an empty cell of a group column is shown.
 NO_LABEL: Final = "(none)"
 
@@ -244,7 +244,7 @@ class _Table:
                 {"figure": "totals", "reason": ALL_WITHHELD if self._result.readable else NOT_TOLD}
             )
         elif not complete:
-            self.withheld.append({"figure": "totals", "reason": self._main_rule(), "covers": RELEASED})
+            self.withheld.append({"figure": "totals", "reason": self._main_rule(), "covers": PARTLY})
         if known and self._job.kind is not JobKind.PROFILE:
             self._note_hidden(told, "totals.", {})
         return row | {"complete": complete}
@@ -265,7 +265,7 @@ class _Table:
                 arm["withheld"] = self._main_rule() if self._result.readable else NOT_TOLD
             elif not total.complete:
                 self.withheld.append(
-                    {"figure": "arm", "arm": arm["arm"], "reason": self._main_rule(), "covers": RELEASED}
+                    {"figure": "arm", "arm": arm["arm"], "reason": self._main_rule(), "covers": PARTLY}
                 )
             if total.figures is not None:
                 self._note_hidden(told, "", {"arm": arm["arm"]})

@@ -52,6 +52,7 @@ LABEL_CELL_ORDER: Final = "veiljoin/v1/sum/cell-order"
 # Costs are in units of 1/10,000; one row has at most this many.
 COST_SCALE: Final = 10_000
 _MOST_COST: Final = 10**15
+_MOST_LABEL_BYTES: Final = 1_500_000
 _KEPT: Final = "moment BIGINT, day INTEGER, stage UTINYINT, combination UINTEGER, cost BIGINT"
 
 
@@ -288,6 +289,7 @@ class GroupPreparation:
         self._check_days({day for cell in found for day in cell.days})
         merged = merge_cells(found, self._terms.min_group)
         self._check_cells(len(merged.cells))
+        self._check_labels(merged.cells)
         self._facts.small_cells = len(merged.small)
         self._facts.dropped = self._facts.persons - sum(cell.persons for cell in merged.cells)
         return merged
@@ -319,6 +321,16 @@ class GroupPreparation:
                 f"No group of {path}{named} has min_group = {self._terms.min_group:,} persons.",
                 hint="name fewer group columns, or agree on a lower min_group in [policy] of the job file",
                 code="too_small",
+            )
+
+    def _check_labels(self, cells: Sequence[Cell]) -> None:
+        # All labels travel in one message, beside a mask for each.
+        size = sum(len(part.encode()) for cell in cells for part in cell.label or ())
+        if size > _MOST_LABEL_BYTES:
+            raise UsageError(
+                f"The names of the groups of {self._dataset.path}, column {self._columns}, have {size:,} bytes; "
+                f"those of a job can have {_MOST_LABEL_BYTES:,}.",
+                hint="name fewer group columns, or shorten their values",
             )
 
     def _plan(self, cells: Sequence[Cell]) -> Plan:

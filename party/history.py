@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from party.budget import Clock, local_clock
-from party.store import Store, jobs_seen
+from party.store import Store
+from party.tables import jobs_seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ import datetime
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +29,8 @@ from party.budget import RESERVED_FOR, Clock, local_clock
 from party.policy import NOISE, Differencing
 from party.sketch import KEY_BYTES, LedgerKey, LedgerSketch, Tags, difference
 from party.spool import disk_error
-from party.store import Store, ledger_sketch
+from party.store import Store
+from party.tables import ledger_sketch
 from psi.errors import PolicyRefusal, UsageError
 
 _KEY_FILE: Final = "key"
@@ -126,33 +126,26 @@ class Ledger:
 
     def forget(self, entry: int) -> None:
         """Remove the entry of a job that ended before it released anything."""
-        self._remove([entry])
+        table = ledger_sketch
+        with self._store.transaction() as connection:
+            file = connection.execute(sa.select(table.c.file).where(table.c.id == entry)).scalar_one_or_none()
+            connection.execute(table.delete().where(table.c.id == entry))
+        # After the row: a file without one is garbage, a row without its file an error.
+        if file is not None:
+            self._unlink(file)
 
     def purge(self) -> int:
         """Remove entries that no longer count and files of killed processes; returns the number of entries."""
         table = ledger_sketch
         with self._store.transaction() as connection:
-            old = connection.execute(sa.select(table.c.id).where(self._mine(), sa.not_(self._counts())))
-            entries = [int(row.id) for row in old]
+            gone = connection.execute(table.delete().where(self._mine(), sa.not_(self._counts()))).rowcount
+        with self._store.transaction() as connection:
             known = set(connection.execute(sa.select(table.c.file)).scalars())
             # Under the lock nobody else is between writing a file and its row.
             for path in self._folder.glob(f"*{_SUFFIX}*"):
                 if path.name not in known:
                     self._unlink(path.name)
-        self._remove(entries)
-        return len(entries)
-
-    def _remove(self, entries: Iterable[int]) -> None:
-        table = ledger_sketch
-        for entry in entries:
-            with self._store.transaction() as connection:
-                file = connection.execute(
-                    sa.select(table.c.file).where(table.c.id == entry)
-                ).scalar_one_or_none()
-                connection.execute(table.delete().where(table.c.id == entry))
-            # After the row: a file without one is garbage, a row without its file an error.
-            if file is not None:
-                self._unlink(file)
+        return gone
 
     def _unlink(self, file: str) -> None:
         try:

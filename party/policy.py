@@ -18,7 +18,7 @@ A policy is enforced by the party that wrote it. Drafting a contract takes the s
     action = "noise"           # what an input that hardly differs from an earlier one needs: noise | refuse
     min_difference = 50        # without it, min_group of the job
     [lifetime]
-    result_days = 90           # results are removed after so many days
+    result_days = 90           # how long results are to be kept; nothing removes them yet
 """
 
 from __future__ import annotations

@@ -159,9 +159,7 @@ def _toml_value(text: str) -> int | float:
     return int(text) if text.isdecimal() else float(text)
 
 
-def run(
-    plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: str = "en"
-) -> Outcome:
+def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: str = "en") -> Outcome:
     """Run both parties. ``observe(side, event)`` is told every event; reports open in ``language``.
 
     Raises ``VeiljoinError``.

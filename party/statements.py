@@ -287,6 +287,13 @@ _SUMS: Final[Mapping[str, tuple[str, str]]] = {
         ),
         "若{values}给其人员赋予编码数值，可由总和读出谁在哪个分组；重放审计能发现加密时的编码，不能发现其自有文件中的编码",
     ),
+    "repeated_rows": (
+        (
+            "a {groups} that does not add up as agreed can pass one matched row off as a group, and read its figures; a "
+            "replay audit finds it"
+        ),
+        "若{groups}不按约定求和，可将某一条匹配记录冒充为一个分组并读取其数字；重放审计可以发现",
+    ),
     "wrong_figures": (
         (
             "either side can make the figures wrong, by its input or by not computing as agreed; a replay audit "

@@ -132,6 +132,8 @@ def _beyond(job: Job, spec: SumSpec) -> Iterator[Statement]:
             yield Statement("no_dominance", {})
     yield Statement("padded_groups", parties)
     yield Statement("coded_values", {"values": spec.value_holder})
+    if spec.group_holder in job.receivers:
+        yield Statement("repeated_rows", {"groups": spec.group_holder})
     yield Statement("false_input", {})
     yield Statement("wrong_figures", {})
     yield Statement("stopping", {})

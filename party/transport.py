@@ -8,15 +8,16 @@ certificate's SAN is checked on every call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import grpc
 
-from psi.errors import LinkLost, PeerAborted
-from psi.messages import MAX_CHUNK_BYTES
-from veiljoin import codec
+from psi.errors import LinkLost, PeerAborted, VeiljoinError
+from psi.messages import MAX_CHUNK_BYTES, Chunk
+from veiljoin import codec, control_codec
+from veiljoin.control_messages import ControlMessage
 from veiljoin.messages import Abort, WireMessage
 from veiljoin.v1 import session_pb2 as pb
 
@@ -53,6 +54,11 @@ OPTIONS: Final[Sequence[tuple[str, Any]]] = (
 _BROKEN: Final = (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError)
 
 
+M = TypeVar("M")
+# Raises ``PeerViolation`` if the partner may not call any more.
+Check = Callable[[], Awaitable[None]]
+
+
 class EnvelopeStream(Protocol):
     """The part of a gRPC stream that a link uses; server contexts and client calls both have it."""
 
@@ -74,15 +80,22 @@ class Traffic:
     received: int = 0
 
 
-class Link:
-    """One job's stream to ``partner``, as messages. Created inside a running event loop."""
+class MessageStream(Generic[M]):
+    """One stream to ``partner``, as messages. Created inside a running event loop.
 
-    def __init__(self, stream: EnvelopeStream, partner: str) -> None:
+    ``check`` is asked whether the partner may still call: before each message but a chunk is sent, and after it was
+    received. Those are the ends of every phase; in between, whoever made the stream looks at the clock.
+    """
+
+    def __init__(self, stream: EnvelopeStream, partner: str, check: Check | None = None) -> None:
         self._stream = stream
+        self._check = check
         self.partner = partner
         self.traffic = Traffic()
         # Set when the call has ended, so that a party that is busy reading its own file learns of it at once.
         self.ended = asyncio.Event()
+        # Why our own side ended the stream, if it did; set before the stream is cut.
+        self.fault: VeiljoinError | None = None
         loop = asyncio.get_running_loop()
 
         def note_end(_: Any) -> None:
@@ -90,35 +103,81 @@ class Link:
 
         stream.add_done_callback(note_end)
 
-    async def send(self, message: WireMessage) -> None:
-        """Send ``message``. Raises ``LinkLost``."""
-        envelope = codec.encode(message)
+    async def send(self, message: M) -> None:
+        """Send ``message``. Raises ``LinkLost``, or ``PeerViolation`` if the partner may not call any more."""
+        await self._still_allowed(message)
+        envelope = self._encode(message)
         try:
             await self._stream.write(envelope)
         except _BROKEN:
             raise self.lost() from None
         self.traffic.sent += envelope.ByteSize() + _PREFIX
 
-    async def receive(self) -> WireMessage:
+    async def receive(self) -> M:
         """Return the next message. Raises ``LinkLost``, ``PeerAborted`` or ``PeerViolation``."""
         try:
             envelope = await self._stream.read()
         except _BROKEN:
             raise self.lost() from None
-        if not isinstance(envelope, pb.Envelope):
+        if envelope is grpc.aio.EOF:
             # A clean end of stream: also what a killed partner looks like.
             raise self.lost()
         self.traffic.received += envelope.ByteSize() + _PREFIX
+        message = self._decode(envelope)
+        await self._still_allowed(message)
+        return message
+
+    def lost(self) -> VeiljoinError:
+        """Return the error of a stream that ended too early: our own reason, or a lost link."""
+        return self.fault or LinkLost(
+            f"The connection to the {self.partner} ended before the job was done.",
+            hint=f"ask the {self.partner} whether its process still runs, then start the job again",
+        )
+
+    async def _still_allowed(self, message: M) -> None:
+        if self._check is not None and not isinstance(message, Chunk):
+            await self._check()
+
+    def _encode(self, message: M) -> Any:
+        raise NotImplementedError
+
+    def _decode(self, envelope: Any) -> M:
+        raise NotImplementedError
+
+
+class Link(MessageStream[WireMessage]):
+    """One job's stream."""
+
+    def _encode(self, message: WireMessage) -> pb.Envelope:
+        return codec.encode(message)
+
+    def _decode(self, envelope: pb.Envelope) -> WireMessage:
         message = codec.decode(envelope)
         if isinstance(message, Abort):
             raise aborted(self.partner, message.code)
         return message
 
-    def lost(self) -> LinkLost:
-        """Return the error of a link that ended before the job did."""
-        return LinkLost(
-            f"The connection to the {self.partner} ended before the job was done.",
-            hint=f"ask the {self.partner} whether its process still runs, then start the job again",
+
+class ControlLink(MessageStream[ControlMessage]):
+    """The long-lived stream between two nodes. At the bank, ``serial`` is that of the certificate it came with."""
+
+    def __init__(
+        self, stream: EnvelopeStream, partner: str, check: Check | None = None, serial: str = ""
+    ) -> None:
+        super().__init__(stream, partner, check)
+        self.serial = serial
+
+    def _encode(self, message: ControlMessage) -> Any:
+        return control_codec.encode(message)
+
+    def _decode(self, envelope: Any) -> ControlMessage:
+        return control_codec.decode(envelope)
+
+    def lost(self) -> VeiljoinError:
+        """Return the error of a control stream that ended: our own reason, or a lost link."""
+        return self.fault or LinkLost(
+            f"The connection to the {self.partner}'s node ended.",
+            hint="it is dialled again by itself; if it does not come back, ask whether that node runs",
         )
 
 
@@ -141,9 +200,3 @@ def aborted(partner: str, code: str) -> PeerAborted:
         peer_code=code,
         hint=_ABORT_HINTS.get(code, "its operator sees the reason"),
     )
-
-
-def peer_names(auth_context: Mapping[str, Iterable[bytes]]) -> frozenset[str]:
-    """Return the subject alternative names in the partner's verified certificate."""
-    names = auth_context.get("x509_subject_alternative_name", ())
-    return frozenset(name.decode("utf-8", "replace") for name in names)

@@ -1,8 +1,9 @@
 """One job's working data on disk: DuckDB for what must be grouped, sorted and joined out of core.
 
 What lies here, and what DuckDB may spill to its temporary files, is row numbers, masked points, tokens, tier
-numbers and secret ranks, and for a grouped sum the party's own outcomes (days, amounts, stages, numbers of labels)
-beside masked points: never an identifier, a hash of one or a key. The folder is private (mode 0700) and is
+numbers and secret ranks, for a party with a ledger each person's number in it (44 bits of a hash under a key that
+stays in the party's home), and for a grouped sum the party's own outcomes (days, amounts, stages, numbers of labels)
+beside masked points: never an identifier, another hash of one or a key. The folder is private (mode 0700) and is
 removed when the job ends, however it ends.
 """
 

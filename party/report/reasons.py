@@ -16,7 +16,7 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
 
 # `federated.statistics.Note`, or a note of `party.effects` -> (English, Chinese)
 NOTES: Final[dict[str, tuple[str, str]]] = {
-    "incomplete_arm": ("an arm covers released groups only", "某组只覆盖可显示的分组"),
+    "incomplete_arm": ("an arm leaves out withheld groups", "某组未计入不显示的分组"),
     "empty_arm": ("an arm has no people", "其中一组没有人"),
     "withheld": ("a count that is needed was withheld", "所需的人数不显示"),
     "zero_control": ("the control group's figure is zero", "对照组数字为零"),

@@ -196,14 +196,14 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "c_incomplete_arm": (
         (
-            "An arm covers its released groups only. Groups with few converters are missing, so the effect may be "
+            "An arm leaves out groups that may not be told. Groups with few converters are missing, so the effect may be "
             "overstated; run the job again with fewer groups to compare whole arms."
         ),
-        "某一组只覆盖可显示的分组，转化少的分组未计入，效果可能被高估；请减少分组后重新运行，以比较完整的组。",
+        "某一组未计入不可显示的分组，缺少转化少的分组，效果可能被高估；请减少分组后重新运行，以比较完整的组。",
     ),
     "c_released": (
-        "Totals cover the released groups only: a full total would tell a withheld one.",
-        "合计只覆盖可显示的分组，否则可由合计推算出不显示的分组。",
+        "Totals leave out groups that a full total would give away.",
+        "合计未计入可由合计推算出的不显示分组。",
     ),
     "c_groups_one": ("1 group is withheld: {reasons}.", "1 个分组不显示：{reasons}。"),
     "c_groups": ("{count} groups are withheld: {reasons}.", "{count} 个分组不显示：{reasons}。"),
@@ -232,9 +232,9 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "c_moved": (
         (
             "For {persons} people the window begins up to {days} days after exposure, because days with few people "
-            "were put together."
+            "were put together. Outcomes before that are missing."
         ),
-        "有 {persons} 人的窗口起点比其曝光日最多晚 {days} 天，因为人数少的日期被合并。",
+        "有 {persons} 人的窗口起点比其曝光日最多晚 {days} 天，因为人数少的日期被合并；在此之前的结果未计入。",
     ),
     "c_clipped": (
         "The {side} cut {count} outcomes to the bounds of the contract.",

@@ -94,6 +94,20 @@ def test_the_job_file_says_how_many_are_control(capsys: pytest.CaptureFixture[st
     )
 
 
+def test_noise_of_the_job_that_is_not_in_the_answer_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    job = tmp_path / "JOB.toml"
+    text = LIFT_JOB.format(share="control_share = 0.5") + "[policy]\nepsilon = 2\n"
+    job.write_text(text, encoding="utf-8")
+    arguments = ["--control-rate", "2%", "--lift", "10%", "--job", str(job)]
+    assert answer(capsys, *arguments)["epsilon_left_out"] == 2.0
+    assert answer(capsys, *arguments, "--noise", "40")["epsilon_left_out"] is None
+    for language in ("en", "zh"):
+        assert main(["job", "power", *arguments, "--lang", language]) == 0
+        assert "epsilon = 2" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_a_job_file_without_the_share(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     job = tmp_path / "JOB.toml"
     job.write_text(LIFT_JOB.format(share=""), encoding="utf-8")

@@ -85,11 +85,11 @@ def test_long_tables_end_with_where_the_rest_is() -> None:
 def test_each_side_learned_what_its_own_report_holds() -> None:
     job = sum_job("measure")
     sides = {"bank": told(job, measured()), "platform": told(job, own_view(measured()), "platform")}
-    assert list(learned_lines(sides, "en", NAMES["en"])) == [
+    assert list(learned_lines(sides, job, "en", NAMES["en"])) == [
         "the bank learned: the platform's set has 100,000 persons; the figures of 2 groups",
-        "the platform learned: the bank's set has 40,000 persons; no figure of the table",
+        "the platform learned: 40,000 of the bank's persons have an outcome; no figure of the table",
     ]
-    assert "未得知表中任何数字" in list(learned_lines(sides, "zh", NAMES["zh"]))[1]
+    assert "未得知表中任何数字" in list(learned_lines(sides, job, "zh", NAMES["zh"]))[1]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

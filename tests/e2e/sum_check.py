@@ -39,28 +39,30 @@ def check_groups(result: dict[str, Any], oracle: SumOracle) -> None:
         label = tuple(row["group"][column] for column in oracle.label_columns)
         listed[label] += 1
         if label in oracle.small_cells:
-            check_withheld(row, "below_min_group", None)
+            check_withheld(row, "below_min_group", None, oracle.small_cells[label])
             continue
         cell = truth[label]
         reason = oracle.withheld(cell)
         if reason:
-            check_withheld(row, reason, cell.persons)
+            check_withheld(row, reason, cell.persons, cell.cost)
         elif oracle.kind == "profile":
             check_tag(row, cell, oracle, tags_of(result))
         else:
             assert "withheld" not in row
             check_row(row, [cell], oracle, gaps(result, row["group"]))
-    assert listed.keys() == truth.keys() | oracle.small_cells
+    assert listed.keys() == truth.keys() | oracle.small_cells.keys()
     if oracle.kind != "profile":
         assert set(listed.values()) <= {1}
 
 
-def check_withheld(row: dict[str, Any], reason: str, persons: int | None) -> None:
+def check_withheld(row: dict[str, Any], reason: str, persons: int | None, cost: int) -> None:
     """A row of a withheld cell has its rule and no figure; how many persons a small one has is not said either."""
     assert row["withheld"] == reason
     assert row["persons"] == persons
     assert all(row.get(name) is None for name in (*_COUNTS, "retained", "rate"))
     assert not any(figure for part in ("sums", "stages", "mean") for figure in row.get(part, {}).values())
+    if row.get("cost") is not None:
+        assert Decimal(row["cost"]) == Decimal(fixed(cost, _COST_DIGITS))
 
 
 def check_tag(row: dict[str, Any], cell: Cell, oracle: SumOracle, announced: set[tuple[str, str]]) -> None:
@@ -91,9 +93,8 @@ def check_row(row: dict[str, Any], cells: Sequence[Cell], oracle: SumOracle, hid
     assert row["persons"] == persons
     for name in _COUNTS:
         same(row[name], truth[name], name, hidden)
-    for place, column in enumerate(oracle.values):
-        amount = fixed(truth[f"sum:{column}"], len(str(oracle.scales[place])) - 1)
-        assert row["sums"][column] == amount
+    for column in oracle.values:
+        assert row["sums"][column] == oracle.decimal(column, truth[f"sum:{column}"])
     for stage in oracle.stages:
         same(row["stages"][stage], truth[f"stage:{stage}"], f"stages.{stage}", hidden)
     if oracle.window and "retention_days" in oracle.window:
@@ -130,15 +131,15 @@ def check_hidden(truth: Figures, oracle: SumOracle, hidden: set[str]) -> None:
             bases.add(count)
 
 
-def gaps(result: dict[str, Any], group: dict[str, str] | None) -> set[str]:
-    """The figures that the result says are withheld, of one group or of the totals."""
-    if group is None:
-        return {
-            each["figure"].removeprefix("totals.")
-            for each in result["withheld"]
-            if each["figure"].startswith("totals.")
-        }
+def gaps(result: dict[str, Any], group: dict[str, str]) -> set[str]:
+    """The figures of one released group that the result says are withheld."""
     return {each["figure"] for each in result["withheld"] if each.get("group") == group}
+
+
+def gaps_of_totals(result: dict[str, Any]) -> set[str]:
+    """The figures of the totals that the result says are withheld."""
+    said = [each["figure"] for each in result["withheld"] if each["figure"].startswith("totals.")]
+    return {figure.removeprefix("totals.") for figure in said}
 
 
 def check_suppressed(result: dict[str, Any], oracle: SumOracle) -> None:
@@ -204,6 +205,7 @@ def check_totals(result: dict[str, Any], oracle: SumOracle) -> None:
         assert totals["persons"] == sum(cell.persons for cell in over)
         assert totals["matched"] == add(over)["matched"]
     else:
+        assert missing(totals, oracle) == gaps_of_totals(result)
         check_row(totals, over, oracle, missing(totals, oracle))
 
 

@@ -121,7 +121,7 @@ class SumOracle:
         self._load_groups()
         # Persons of small cells that are in no cell at all are in no total either; by scope, how many such cells.
         self.dropped: Counter[str] = Counter()
-        # Those that are sent, and the labels of those that are too small.
+        # Those that are sent, and the label and cost of those that are too small.
         self.cells, self.small_cells = self._cells()
 
     # -- the value holder ------------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ class SumOracle:
             f"""CREATE TABLE g AS SELECT n, person, {", ".join(columns)} FROM {self.group_holder}
             WHERE NOT coalesce({_any(bad)}, true)"""
         )
-        last = (self.window.get("exposure", "first") if self.window else self.g.get("keep", "first")) == "last"
-        direction = "DESC" if last else "ASC"
+        last = self.window.get("exposure") if self.window else self.g.get("keep")
+        direction = "DESC" if last == "last" else "ASC"
         self._db.execute(
             f"""CREATE TABLE chosen AS SELECT * EXCLUDE (place) FROM (SELECT *, row_number() OVER
             (PARTITION BY person ORDER BY t {direction} NULLS LAST, n {direction}) AS place FROM g) WHERE place = 1"""
@@ -233,14 +233,16 @@ class SumOracle:
 
     # -- cells -----------------------------------------------------------------------------------------------
 
-    def _cells(self) -> tuple[list[Cell], set[Label]]:
-        """The cells that are sent, and the labels of those that are too small to be sent on their own."""
+    def _cells(self) -> tuple[list[Cell], dict[Label, int]]:
+        """The cells that are sent, and the costs of those that are too small to be sent on their own."""
         fewest = self.policy["min_group"]
         by_cell: dict[tuple[Label, str], Counter[int]] = defaultdict(Counter)
-        for label, scope, day, count in self._db.execute(
-            "SELECT label, scope, day, count(*) FROM own GROUP BY ALL"
+        costs: Counter[Label] = Counter()
+        for label, scope, day, count, cost in self._db.execute(
+            "SELECT label, scope, day, count(*), sum(spent) FROM own GROUP BY ALL"
         ).fetchall():
             by_cell[tuple(label), scope][day] = count
+            costs[tuple(label)] += cost
         small = [key for key, days in by_cell.items() if days.total() < fewest]
         # What becomes of a cell: (label or None, scope) of the cell that its persons are sent in.
         becomes: dict[tuple[Label, str], tuple[Label | None, str]] = {
@@ -270,7 +272,7 @@ class SumOracle:
                 self.moved[nominal[day] - day] += count
         del self.moved[0]
         cells = [self._cell(number, *target) for number, target in enumerate(order)]
-        return cells, {label for label, _ in small}
+        return cells, {label: costs[label] for label, _ in small}
 
     def _cell(self, number: int, label: Label | None, scope: str) -> Cell:
         members = f"""(SELECT person, nominal AS day, spent FROM own JOIN units USING (label, scope, day)
@@ -305,7 +307,6 @@ class SumOracle:
             coalesce(max(stage) FILTER ({inside}), 0) AS top, coalesce({retained}, 0) AS kept {sums}
             FROM {members} JOIN sent USING (person) LEFT JOIN counted USING (person) GROUP BY person"""
         names = ["matched", "converters", "conversions", "retained"]
-        # Where stages are all that there is, whoever reached one has converted.
         columns = ["count(*)", "count(*) FILTER (c > 0)", "sum(c)", "sum(kept)"]
         for place, stage in enumerate(self.stages, 1):
             names.append(f"stage:{stage}")

@@ -91,7 +91,7 @@ def certificate(
     builder = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")]))
-        .issuer_name(authority._certificate.subject)
+        .issuer_name(authority.issuer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
@@ -104,7 +104,9 @@ def certificate(
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    issued = builder.sign(authority._key, hashes.SHA256())
+    signer = serialization.load_pem_private_key(authority.issuer.key.reveal(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    issued = builder.sign(signer, hashes.SHA256())
     return TlsMaterial(authority.pem, issued.public_bytes(serialization.Encoding.PEM), SecretBytes(pem))
 
 

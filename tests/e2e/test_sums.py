@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tomllib
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +74,50 @@ def test_a_side_that_does_not_read_is_told_no_figure(sandbox: Sandbox) -> None:
     assert own["totals"]["matched"] is None
     assert all(row["matched"] is None for row in own["groups"])
     assert "not_told_by_contract" in {each["reason"] for each in own["withheld"]}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3], ids=name_of)
+def test_the_check_notices_every_wrong_figure(tmp_path: Path, seed: int) -> None:
+    case = make_case(tmp_path, seed)
+    result = run_in_process(case.table, {"bank": case.bank, "platform": case.platform}, tmp_path).result
+    oracle = SumOracle(case.table, case.bank, case.platform)
+    places = [
+        *places_of_figures(result["totals"], ("totals",)),
+        *places_of_figures(result["groups"], ("groups",)),
+        *places_of_figures(result.get("arms", []), ("arms",)),
+    ]
+    assert len(places) > 10
+    for place in places:
+        wrong = copy.deepcopy(result)
+        spoil(wrong, place)
+        with pytest.raises((AssertionError, KeyError)):
+            check(wrong, oracle)
+
+
+def places_of_figures(part: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    """Where the counts and amounts of a part of a result stand; estimates and labels are left out."""
+    if isinstance(part, list):
+        for number, each in enumerate(part):
+            yield from places_of_figures(each, (*path, number))
+    elif isinstance(part, dict):
+        for name, each in part.items():
+            if name not in ("group", "rate", "mean", "share", "arm", "complete", "withheld"):
+                yield from places_of_figures(each, (*path, name))
+    elif part is not None:
+        yield path
+
+
+def spoil(result: Any, path: tuple[str | int, ...]) -> None:
+    """Make one figure too large by one unit, or by one in its last decimal."""
+    *way, last = path
+    for step in way:
+        result = result[step]
+    figure = result[last]
+    if isinstance(figure, str):
+        amount = Decimal(figure)
+        result[last] = str(amount + Decimal(1).scaleb(int(amount.as_tuple().exponent)))
+    else:
+        result[last] = figure + 1
 
 
 @pytest.mark.parametrize("shape", ["typed parquet", "json lines"])

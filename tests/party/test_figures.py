@@ -72,7 +72,7 @@ def test_groups_and_totals_of_a_measure() -> None:
     assert found["suppressed_groups"] == 1
     assert found["suppressed_by"] == {BELOW_MIN_CONVERTERS: 1}
     assert found["withheld"] == [
-        {"figure": "totals", "reason": BELOW_MIN_CONVERTERS, "covers": "released groups"}
+        {"figure": "totals", "reason": BELOW_MIN_CONVERTERS, "covers": "not all groups"}
     ]
     assert found["moved"] == {"persons": 42, "days": {"1": 12, "2": 30}}
     assert "noise" not in found
@@ -214,7 +214,7 @@ def test_incomplete_arm_is_said_and_not_held_against_the_plan() -> None:
     found = told(sum_job("lift"), cut)
     assert found["lift"]["converters"]["notes"][0] == "incomplete_arm"
     assert found["evaluation"]["sample_ratio"] is None
-    entry = {"figure": "arm", "arm": "test", "reason": DOMINATED, "covers": "released groups"}
+    entry = {"figure": "arm", "arm": "test", "reason": DOMINATED, "covers": "not all groups"}
     assert entry in found["withheld"]
 
 

@@ -202,7 +202,7 @@ def test_cautions(tmp_path: Path) -> None:
     for words in (
         "2 groups are withheld: a few people make up most of an amount (1), fewer than 50 people (1).",
         "conversions is not shown for A",
-        "Totals cover the released groups only",
+        "Totals leave out groups",
         "Noise was added to protect individuals (epsilon = 0.5): a group's number of converters is off by about 5",
         "For 30 people the window begins up to 2 days after exposure",
         "The bank cut 12 outcomes to the bounds of the contract.",
@@ -212,7 +212,7 @@ def test_cautions(tmp_path: Path) -> None:
         assert words in english
     for words in (
         "2 个分组不显示",
-        "合计只覆盖可显示的分组",
+        "合计未计入",
         "30 人的窗口",
         "银行有 12 条",
         "不显示：不足 50 人",

@@ -1,0 +1,155 @@
+"""The tables of a party's store, in SQLAlchemy Core.
+
+Times are seconds since 1970-01-01 UTC. Keys are never used again: who holds an old one can't mean a new row. What
+is written here holds names of datasets, partners and people, job files, contracts, times and numbers of persons;
+never an identifier or a hash of one. Secrets are sealed before they come here (``party.vault``).
+
+``party.migrations`` makes these tables and changes those of an older store; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+METADATA: Final = sa.MetaData()
+
+# One row. Programs before the first migration read their version here, and leave alone what has another one. On
+# PostgreSQL this is also what a transaction that writes locks (``party.databases``).
+schema_version = sa.Table("schema_version", METADATA, sa.Column("version", sa.Integer, nullable=False))
+
+# One row per run. `epsilon` is an exact fraction as text, such as "1/2", and null without noise. A row that is not
+# `spent` is a reservation.
+budget_spent = sa.Table(
+    "budget_spent",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("epsilon", sa.Text),
+    sa.Column("spent", sa.Boolean, nullable=False),
+    sa.Index("budget_of", "dataset", "partner"),
+    sqlite_autoincrement=True,
+)
+# One row per input that was compared: which file of the ledger has its tags, how many, and the file's SHA-256. A row
+# that is not `released` is that of a job which has not told the partner anything yet.
+ledger_sketch = sa.Table(
+    "ledger_sketch",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("persons", sa.Integer, nullable=False),
+    sa.Column("file", sa.Text, nullable=False, unique=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+    sa.Index("sketches_of", "partner"),
+    sqlite_autoincrement=True,
+)
+# One row per job that got as far as the partner's size.
+jobs_seen = sa.Table(
+    "jobs_seen",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("own_persons", sa.Integer, nullable=False),
+    sa.Column("peer_persons", sa.Integer, nullable=False),
+    sa.Index("jobs_of", "dataset", "partner"),
+    sqlite_autoincrement=True,
+)
+
+# One row per secret at rest: AES-256-GCM under the node key that `key_id` names.
+secrets = sa.Table(
+    "secrets",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("nonce", sa.LargeBinary, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+# One row per own dataset: where it lies and, as JSON, which column means what. Nothing of its content.
+datasets = sa.Table(
+    "datasets",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("form", sa.Text, nullable=False),
+    sa.Column("settings", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+# One row per joint job. `job_table` is the job file's table as JSON, `source` its text, `digest` the SHA-256 of
+# what approvals are about, `revision` grows with every step. `holder` runs the job until `held_until`.
+jobs = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("job_table", sa.Text, nullable=False),
+    sa.Column("contract", sa.LargeBinary),
+    sa.Column("bank_signature", sa.LargeBinary),
+    sa.Column("platform_signature", sa.LargeBinary),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("drafter", sa.Text, nullable=False),
+    sa.Column("editor", sa.Text, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("changed", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("holder", sa.Text),
+    sa.Column("held_until", sa.Float),
+    sa.Index("jobs_by_state", "state"),
+    sa.Index("jobs_by_partner", "partner"),
+    sqlite_autoincrement=True,
+)
+# Who agreed to what: an approval stays as evidence once an edit has voided it.
+approvals = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job", sa.Text, sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("voided", sa.Float),
+    sa.Index("approvals_of", "job"),
+    sqlite_autoincrement=True,
+)
+# One row per step of a job: who, when, from which state to which, and why as one code word.
+events = sa.Table(
+    "events",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job", sa.Text, sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("before", sa.Text),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Index("events_of", "job"),
+    sqlite_autoincrement=True,
+)

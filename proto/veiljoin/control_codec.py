@@ -1,0 +1,193 @@
+"""The codec of the control stream and of enrolment, as strict as ``veiljoin.codec`` is with a job's messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psi.errors import PeerViolation
+from veiljoin.control_messages import (
+    MAX_COLUMNS,
+    MAX_DATASETS,
+    MAX_IDENTIFIERS,
+    Accept,
+    Cancel,
+    CatalogueEntry,
+    CheckReply,
+    CheckRequest,
+    ControlHello,
+    ControlMessage,
+    EnrolReply,
+    EnrolRequest,
+    EnrolState,
+    JobState,
+    Ping,
+    Propose,
+    Refuse,
+    Renew,
+    Renewed,
+    Start,
+)
+from veiljoin.sum_codec import no_unknown_fields
+from veiljoin.v1 import control_pb2 as pb
+
+_STATES: Final = {
+    EnrolState.PENDING: pb.ENROL_STATE_PENDING,
+    EnrolState.ISSUED: pb.ENROL_STATE_ISSUED,
+    EnrolState.REFUSED: pb.ENROL_STATE_REFUSED,
+}
+
+
+def encode(message: ControlMessage) -> pb.ControlEnvelope:
+    """Return ``message`` as an envelope."""
+    match message:
+        case ControlHello(version, software, time, catalogue):
+            entries = [
+                pb.CatalogueEntry(
+                    name=entry.name,
+                    identifiers=entry.identifiers,
+                    columns=entry.columns,
+                    persons=entry.persons,
+                )
+                for entry in catalogue
+            ]
+            hello = pb.ControlHello(protocol_version=version, software=software, time=time, catalogue=entries)
+            return pb.ControlEnvelope(hello=hello)
+        case Ping(number):
+            return pb.ControlEnvelope(ping=pb.Ping(number=number))
+        case Renew(csr):
+            return pb.ControlEnvelope(renew=pb.Renew(csr=csr))
+        case Renewed(certificate):
+            return pb.ControlEnvelope(renewed=pb.Renewed(certificate=certificate))
+        case Propose(job, table, contract, card, signature):
+            propose = pb.Propose(job=job, table=table, contract=contract, card=card, signature=signature)
+            return pb.ControlEnvelope(propose=propose)
+        case Accept(job, contract, signature):
+            return pb.ControlEnvelope(accept=pb.Accept(job=job, contract=contract, signature=signature))
+        case Refuse(job, reason):
+            return pb.ControlEnvelope(refuse=pb.Refuse(job=job, reason=reason))
+        case Cancel(job):
+            return pb.ControlEnvelope(cancel=pb.Cancel(job=job))
+        case Start(job, attempt):
+            return pb.ControlEnvelope(start=pb.Start(job=job, attempt=attempt))
+        case JobState(job, state, code):
+            return pb.ControlEnvelope(job_state=pb.JobState(job=job, state=state, code=code))
+
+
+def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
+    """Return the message in ``envelope``. Raises ``PeerViolation`` for anything but exactly one message."""
+    no_unknown_fields(envelope)
+    name = envelope.WhichOneof("body")
+    if name is None:
+        raise PeerViolation("The partner sent an empty envelope.")
+    body = getattr(envelope, name)
+    no_unknown_fields(body)
+    match body:
+        case pb.ControlHello():
+            return _hello(body)
+        case pb.Ping():
+            return Ping(body.number)
+        case pb.Renew():
+            return Renew(body.csr)
+        case pb.Renewed():
+            return Renewed(body.certificate)
+        case pb.Propose():
+            return Propose(body.job, body.table, body.contract, body.card, body.signature)
+        case pb.Accept():
+            return Accept(body.job, body.contract, body.signature)
+        case pb.Refuse():
+            return Refuse(body.job, body.reason)
+        case pb.Cancel():
+            return Cancel(body.job)
+        case pb.Start():
+            return Start(body.job, body.attempt)
+        case pb.JobState():
+            return JobState(body.job, body.state, body.code)
+    raise PeerViolation("The partner sent a message that this version does not know.")
+
+
+def _hello(body: pb.ControlHello) -> ControlHello:
+    # Counted before anything is built: a message has room for a million.
+    columns = sum(len(entry.columns) for entry in body.catalogue[: MAX_DATASETS + 1])
+    if (
+        len(body.catalogue) > MAX_DATASETS
+        or columns > MAX_COLUMNS
+        or any(len(entry.identifiers) > MAX_IDENTIFIERS for entry in body.catalogue)
+    ):
+        raise PeerViolation("The partner sent a list that is longer than the protocol allows.")
+    no_unknown_fields(*body.catalogue)
+    return ControlHello(
+        body.protocol_version,
+        body.software,
+        body.time,
+        tuple(
+            CatalogueEntry(entry.name, tuple(entry.identifiers), tuple(entry.columns), entry.persons)
+            for entry in body.catalogue
+        ),
+    )
+
+
+def encode_enrol(message: EnrolRequest) -> pb.EnrolRequest:
+    """Return an enrolment request as protobuf."""
+    return pb.EnrolRequest(
+        partner=message.partner,
+        csr=message.csr,
+        identity=message.identity,
+        identity_proof=message.identity_proof,
+        proof=message.proof,
+        software=message.software,
+    )
+
+
+def decode_enrol(body: pb.EnrolRequest) -> EnrolRequest:
+    """Return an enrolment request. Raises ``PeerViolation``."""
+    no_unknown_fields(body)
+    return EnrolRequest(body.partner, body.csr, body.identity, body.identity_proof, body.proof, body.software)
+
+
+def encode_reply(message: EnrolReply) -> pb.EnrolReply:
+    """Return the answer to an enrolment as protobuf."""
+    return pb.EnrolReply(
+        state=_STATES[message.state],
+        code=message.code,
+        bank=message.bank,
+        identity=message.identity,
+        certificate=message.certificate,
+        address=message.address,
+    )
+
+
+def decode_reply(body: pb.EnrolReply) -> EnrolReply:
+    """Return the answer to an enrolment. Raises ``PeerViolation``."""
+    no_unknown_fields(body)
+    try:
+        state = EnrolState(body.state)
+    except ValueError:
+        raise PeerViolation("The partner named a state that does not exist.") from None
+    return EnrolReply(state, body.code, body.bank, body.identity, body.certificate, body.address)
+
+
+def encode_check(message: CheckRequest) -> pb.CheckRequest:
+    """Return the question of a check as protobuf."""
+    return pb.CheckRequest(protocol_version=message.protocol_version, software=message.software)
+
+
+def decode_check(body: pb.CheckRequest) -> CheckRequest:
+    """Return the question of a check. Raises ``PeerViolation``."""
+    no_unknown_fields(body)
+    return CheckRequest(body.protocol_version, body.software)
+
+
+def encode_check_reply(message: CheckReply) -> pb.CheckReply:
+    """Return the answer of a check as protobuf."""
+    return pb.CheckReply(
+        protocol_version=message.protocol_version,
+        software=message.software,
+        partner=message.partner,
+        time=message.time,
+    )
+
+
+def decode_check_reply(body: pb.CheckReply) -> CheckReply:
+    """Return the answer of a check. Raises ``PeerViolation``."""
+    no_unknown_fields(body)
+    return CheckReply(body.protocol_version, body.software, body.partner, body.time)

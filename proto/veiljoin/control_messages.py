@@ -1,0 +1,315 @@
+"""Messages between two standing nodes beside their jobs; each is valid once it is built.
+
+A text that comes from a fixed list and is not on it reads as ``unknown``, so that a node can always be told less by
+an older or newer one, never something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from psi.errors import PEER_WORDS, PeerViolation
+from veiljoin.messages import MAX_CONTRACT_BYTES, SIGNATURE_BYTES
+
+DIGEST_BYTES: Final = 32
+IDENTITY_BYTES: Final = 32
+MAX_SOFTWARE: Final = 64
+MAX_JOB: Final = 64
+MAX_TABLE_BYTES: Final = 64 * 1024
+MAX_CSR_BYTES: Final = 4_096
+MAX_CERTIFICATE_BYTES: Final = 8_192
+MAX_TEXT_BYTES: Final = 128  # a name of a dataset or of a column, a form of identifiers
+MAX_DATASETS: Final = 100
+MAX_IDENTIFIERS: Final = 16
+MAX_COLUMNS: Final = 5_000  # of all datasets together: 640 kB at most
+MAX_PERSONS: Final = 10**12
+MAX_ATTEMPTS: Final = 1_000
+_LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
+# A party's name becomes part of a URI, of a folder and of a command line.
+PARTY_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+MAX_ADDRESS: Final = 261  # a host of 253 characters, brackets, a colon and five digits
+
+# Why a bank does not issue a certificate. `unproven` says nothing about which part was wrong.
+ENROL_REFUSALS: Final = frozenset({"unproven", "expired", "used", "locked", "replaced", "refused", "revoked"})
+# Why a side does not take part in a job.
+JOB_REFUSALS: Final = frozenset(
+    {"person", "kind", "purpose", "dataset", "columns", "limit", "policy", "contract", "canary", "version"}
+)
+JOB_STATES: Final = frozenset(
+    {"proposed", "accepted", "running", "done", "failed", "refused", "cancelled", "expired"}
+)
+UNKNOWN: Final = "unknown"
+
+
+class EnrolState(Enum):
+    """How an enrolment stands."""
+
+    PENDING = 1
+    ISSUED = 2
+    REFUSED = 3
+
+
+def _require(valid: bool, fault: str) -> None:
+    if not valid:
+        raise PeerViolation(f"The partner sent {fault}.")
+
+
+def _check_text(text: str, limit: int, what: str, *, empty: bool = False) -> None:
+    _require(bool(text) or empty, f"an empty {what}")
+    _require(len(text.encode("utf-8", "surrogatepass")) <= limit, f"{what} that is too long")
+    _require(not text or text.isprintable(), f"{what} with control characters")
+
+
+def _check_bytes(value: bytes, length: int, what: str) -> None:
+    _require(len(value) == length, f"{what} of a wrong length")
+
+
+def _check_job(job: str) -> None:
+    _check_text(job, MAX_JOB, "a job's name")
+
+
+def _check_time(time: int) -> None:
+    _require(0 <= time <= _LAST_TIME, "an impossible time")
+
+
+def two_digits(number: int) -> int:
+    """Return ``number`` rounded to two significant digits, as a catalogue shows a size."""
+    step: int = 10 ** max(0, len(str(number)) - 2)
+    return (number + step // 2) // step * step
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolRequest:
+    """A node asks for its certificate; ``proof`` and ``identity_proof`` as in ``party.invitation``."""
+
+    partner: str
+    csr: bytes
+    identity: bytes
+    identity_proof: bytes
+    proof: bytes
+    software: str
+
+    def __post_init__(self) -> None:
+        _require(PARTY_NAME.fullmatch(self.partner) is not None, "an impossible partner's name")
+        _require(0 < len(self.csr) <= MAX_CSR_BYTES, "a certificate request of an impossible length")
+        _check_bytes(self.identity, IDENTITY_BYTES, "an identity")
+        _check_bytes(self.identity_proof, SIGNATURE_BYTES, "a signature")
+        _check_bytes(self.proof, SIGNATURE_BYTES, "a signature")
+        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolReply:
+    """How an enrolment stands: a word if refused, and all that the node needs once it is issued."""
+
+    state: EnrolState
+    code: str = ""
+    bank: str = ""
+    identity: bytes = b""
+    certificate: bytes = b""
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state is EnrolState.REFUSED:
+            if self.code not in ENROL_REFUSALS:
+                object.__setattr__(self, "code", UNKNOWN)
+        else:
+            _require(not self.code, "a refusal that is none")
+        if self.state is EnrolState.ISSUED:
+            _require(PARTY_NAME.fullmatch(self.bank) is not None, "an impossible bank's name")
+            _check_bytes(self.identity, IDENTITY_BYTES, "an identity")
+            _require(
+                0 < len(self.certificate) <= MAX_CERTIFICATE_BYTES, "a certificate of an impossible length"
+            )
+            _check_text(self.address, MAX_ADDRESS, "an address")
+        else:
+            _require(
+                not (self.bank or self.identity or self.certificate or self.address),
+                "more than the state of an enrolment allows",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """A node asks whether its certificate is accepted."""
+
+    protocol_version: int
+    software: str
+
+    def __post_init__(self) -> None:
+        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReply:
+    """It is; what speaks at the other end, and its time in seconds since 1970-01-01 UTC."""
+
+    protocol_version: int
+    software: str
+    partner: str
+    time: int
+
+    def __post_init__(self) -> None:
+        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+        _require(PARTY_NAME.fullmatch(self.partner) is not None, "an impossible partner's name")
+        _check_time(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """A dataset as the partner may see it; ``persons`` is rounded by :func:`two_digits`."""
+
+    name: str
+    identifiers: tuple[str, ...]
+    columns: tuple[str, ...]
+    persons: int
+
+    def __post_init__(self) -> None:
+        _check_text(self.name, MAX_TEXT_BYTES, "a dataset's name")
+        _require(0 < len(self.identifiers) <= MAX_IDENTIFIERS, "an impossible number of identifiers")
+        _require(len(self.columns) <= MAX_COLUMNS, "too many columns")
+        for text in (*self.identifiers, *self.columns):
+            _check_text(text, MAX_TEXT_BYTES, "a column's name")
+        _require(_distinct(self.columns) and _distinct(self.identifiers), "a column twice")
+        _require(0 <= self.persons <= MAX_PERSONS, "an impossible size of a dataset")
+        # An exact size is more than a catalogue says.
+        _require(self.persons == two_digits(self.persons), "a size that is not rounded")
+
+
+def _distinct(texts: Iterable[str]) -> bool:
+    listed = list(texts)
+    return len(set(listed)) == len(listed)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlHello:
+    """First message of each side, and again when its catalogue has changed; ``time`` shows the clocks' difference."""
+
+    protocol_version: int
+    software: str
+    time: int
+    catalogue: tuple[CatalogueEntry, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+        _check_time(self.time)
+        _require(len(self.catalogue) <= MAX_DATASETS, "too many datasets")
+        _require(sum(len(entry.columns) for entry in self.catalogue) <= MAX_COLUMNS, "too many columns")
+        _require(_distinct(entry.name for entry in self.catalogue), "a dataset twice")
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A sign of life of the node itself, not only of its kernel or gRPC; the other side sends it back."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """A request (PKCS#10, DER) for a certificate of a new key."""
+
+    csr: bytes
+
+    def __post_init__(self) -> None:
+        _require(0 < len(self.csr) <= MAX_CSR_BYTES, "a certificate request of an impossible length")
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The certificate that was asked for, PEM."""
+
+    certificate: bytes
+
+    def __post_init__(self) -> None:
+        _require(0 < len(self.certificate) <= MAX_CERTIFICATE_BYTES, "a certificate of an impossible length")
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """The bank proposes a job: its table (canonical JSON), the contract, the card's SHA-256 and its signature."""
+
+    job: str
+    table: bytes
+    contract: bytes
+    card: bytes
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        _require(0 < len(self.table) <= MAX_TABLE_BYTES, "a job's table of an impossible length")
+        _require(0 < len(self.contract) <= MAX_CONTRACT_BYTES, "a contract of an impossible length")
+        _check_bytes(self.card, DIGEST_BYTES, "a card's hash")
+        _check_bytes(self.signature, SIGNATURE_BYTES, "a signature")
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """The platform accepts exactly the contract with this SHA-256, and signs it."""
+
+    job: str
+    contract: bytes
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        _check_bytes(self.contract, DIGEST_BYTES, "a contract's hash")
+        _check_bytes(self.signature, SIGNATURE_BYTES, "a signature")
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """A side does not take part; the reason is a word of ``JOB_REFUSALS``."""
+
+    job: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        if self.reason not in JOB_REFUSALS:
+            object.__setattr__(self, "reason", UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A person stopped the job."""
+
+    job: str
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The bank waits for the stream of this job; attempts count from 1, each with a seed of its own."""
+
+    job: str
+    attempt: int
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        _require(0 < self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """Where a side sees the job; ``code`` is the word of a job that failed, and empty otherwise."""
+
+    job: str
+    state: str
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        if self.state not in JOB_STATES:
+            object.__setattr__(self, "state", UNKNOWN)
+        if self.code and self.code not in PEER_WORDS:
+            object.__setattr__(self, "code", UNKNOWN)
+
+
+ControlMessage = ControlHello | Ping | Renew | Renewed | Propose | Accept | Refuse | Cancel | Start | JobState

@@ -1,0 +1,193 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EnrolState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENROL_STATE_UNSPECIFIED: _ClassVar[EnrolState]
+    ENROL_STATE_PENDING: _ClassVar[EnrolState]
+    ENROL_STATE_ISSUED: _ClassVar[EnrolState]
+    ENROL_STATE_REFUSED: _ClassVar[EnrolState]
+ENROL_STATE_UNSPECIFIED: EnrolState
+ENROL_STATE_PENDING: EnrolState
+ENROL_STATE_ISSUED: EnrolState
+ENROL_STATE_REFUSED: EnrolState
+
+class EnrolRequest(_message.Message):
+    __slots__ = ("partner", "csr", "identity", "identity_proof", "proof", "software")
+    PARTNER_FIELD_NUMBER: _ClassVar[int]
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_PROOF_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    partner: str
+    csr: bytes
+    identity: bytes
+    identity_proof: bytes
+    proof: bytes
+    software: str
+    def __init__(self, partner: _Optional[str] = ..., csr: _Optional[bytes] = ..., identity: _Optional[bytes] = ..., identity_proof: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., software: _Optional[str] = ...) -> None: ...
+
+class EnrolReply(_message.Message):
+    __slots__ = ("state", "code", "bank", "identity", "certificate", "address")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    BANK_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    state: EnrolState
+    code: str
+    bank: str
+    identity: bytes
+    certificate: bytes
+    address: str
+    def __init__(self, state: _Optional[_Union[EnrolState, str]] = ..., code: _Optional[str] = ..., bank: _Optional[str] = ..., identity: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., address: _Optional[str] = ...) -> None: ...
+
+class CheckRequest(_message.Message):
+    __slots__ = ("protocol_version", "software")
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    protocol_version: int
+    software: str
+    def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ...) -> None: ...
+
+class CheckReply(_message.Message):
+    __slots__ = ("protocol_version", "software", "partner", "time")
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    PARTNER_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    protocol_version: int
+    software: str
+    partner: str
+    time: int
+    def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., partner: _Optional[str] = ..., time: _Optional[int] = ...) -> None: ...
+
+class ControlEnvelope(_message.Message):
+    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    RENEW_FIELD_NUMBER: _ClassVar[int]
+    RENEWED_FIELD_NUMBER: _ClassVar[int]
+    PROPOSE_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    JOB_STATE_FIELD_NUMBER: _ClassVar[int]
+    hello: ControlHello
+    ping: Ping
+    renew: Renew
+    renewed: Renewed
+    propose: Propose
+    accept: Accept
+    refuse: Refuse
+    cancel: Cancel
+    start: Start
+    job_state: JobState
+    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ...) -> None: ...
+
+class CatalogueEntry(_message.Message):
+    __slots__ = ("name", "identifiers", "columns", "persons")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    PERSONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    identifiers: _containers.RepeatedScalarFieldContainer[str]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    persons: int
+    def __init__(self, name: _Optional[str] = ..., identifiers: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[str]] = ..., persons: _Optional[int] = ...) -> None: ...
+
+class ControlHello(_message.Message):
+    __slots__ = ("protocol_version", "software", "time", "catalogue")
+    PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_FIELD_NUMBER: _ClassVar[int]
+    protocol_version: int
+    software: str
+    time: int
+    catalogue: _containers.RepeatedCompositeFieldContainer[CatalogueEntry]
+    def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., time: _Optional[int] = ..., catalogue: _Optional[_Iterable[_Union[CatalogueEntry, _Mapping]]] = ...) -> None: ...
+
+class Ping(_message.Message):
+    __slots__ = ("number",)
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class Renew(_message.Message):
+    __slots__ = ("csr",)
+    CSR_FIELD_NUMBER: _ClassVar[int]
+    csr: bytes
+    def __init__(self, csr: _Optional[bytes] = ...) -> None: ...
+
+class Renewed(_message.Message):
+    __slots__ = ("certificate",)
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    certificate: bytes
+    def __init__(self, certificate: _Optional[bytes] = ...) -> None: ...
+
+class Propose(_message.Message):
+    __slots__ = ("job", "table", "contract", "card", "signature")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    table: bytes
+    contract: bytes
+    card: bytes
+    signature: bytes
+    def __init__(self, job: _Optional[str] = ..., table: _Optional[bytes] = ..., contract: _Optional[bytes] = ..., card: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Accept(_message.Message):
+    __slots__ = ("job", "contract", "signature")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    contract: bytes
+    signature: bytes
+    def __init__(self, job: _Optional[str] = ..., contract: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Refuse(_message.Message):
+    __slots__ = ("job", "reason")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    reason: str
+    def __init__(self, job: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    def __init__(self, job: _Optional[str] = ...) -> None: ...
+
+class Start(_message.Message):
+    __slots__ = ("job", "attempt")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    attempt: int
+    def __init__(self, job: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class JobState(_message.Message):
+    __slots__ = ("job", "state", "code")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    state: str
+    code: str
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...

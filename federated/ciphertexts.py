@@ -11,11 +11,18 @@ from federated.keys import PaillierPublicKey
 from psi.errors import PeerViolation
 
 
-def split(public: PaillierPublicKey, batch: bytes) -> list[bytes]:
-    """Return the encoded elements of a batch. Raises ``ValueError`` when it holds no whole number of them."""
+def count_of(public: PaillierPublicKey, batch: bytes) -> int:
+    """Return the number of encoded elements of a batch. Raises ``ValueError`` for a part of one."""
     size = public.ciphertext_bytes
     if len(batch) % size:
         raise ValueError(f"{len(batch)} bytes are not a whole number of {size}-byte ciphertexts")
+    return len(batch) // size
+
+
+def split(public: PaillierPublicKey, batch: bytes) -> list[bytes]:
+    """Return the encoded elements of a batch. Raises ``ValueError`` when it holds no whole number of them."""
+    size = public.ciphertext_bytes
+    count_of(public, batch)
     return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 

@@ -103,7 +103,7 @@ def powers(bases: Sequence[mpz], exponent: mpz, modulus: mpz) -> list[mpz]:
     return [mpz.from_bytes(raw[at : at + size], "little") for at in range(0, len(bases) * size, size)]
 
 
-def product(batch: bytes, size: int, modulus: mpz) -> mpz:
+def product(batch: bytes | memoryview, size: int, modulus: mpz) -> mpz:
     """Return the product of the ``size``-byte big-endian numbers in ``batch``, each below the 4096-bit ``modulus``.
 
     Each lane multiplies every eighth number into its own running product; a Montgomery multiplication also divides
@@ -134,7 +134,7 @@ def product(batch: bytes, size: int, modulus: mpz) -> mpz:
     return lanes * mend % modulus
 
 
-def _to_digits(block: bytes, size: int, digits: _Words) -> int:
+def _to_digits(block: bytes | memoryview, size: int, digits: _Words) -> int:
     """Write the numbers to ``digits``, shape (groups of eight, digits, lanes), and return how many groups they fill.
 
     Lanes to spare hold 1.

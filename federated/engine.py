@@ -15,12 +15,13 @@ import numpy as np
 from gmpy2 import mpz
 
 from federated import crypto_mb, wire
-from federated.ciphertexts import check_ciphertexts, decode, encode, split
+from federated.ciphertexts import check_ciphertexts, count_of, decode, encode
 from federated.fixed_base import DEFAULT_WINDOW, Encryptor, check_window
 from federated.keys import PaillierPrivateKey, PaillierPublicKey
 from federated.pool import Pool
+from federated.powers import Encoded
 from federated.stream import EXCESS_BYTES, KeyStream, StreamKey
-from federated.tasks import TASKS, forget, plaintext_bytes, u64
+from federated.tasks import TASKS, forget, multiply, plaintext_bytes, u64
 from psi.engines import usable_processors
 from psi.engines.pool import slices
 from psi.errors import UsageError
@@ -91,7 +92,7 @@ class PaillierEngine:
         Raises ``ValueError`` for a length that is no whole number of ciphertexts, and
         :class:`~psi.errors.VeiljoinError` when the machine computed something impossible.
         """
-        count, width = len(split(private.public, batch)), private.public.ciphertext_bytes
+        count, width = count_of(private.public, batch), private.public.ciphertext_bytes
         size = plaintext_bytes(private)
         raw = b"".join(
             self._run(
@@ -112,28 +113,34 @@ class PaillierEngine:
         :meth:`rerandomise` (SPEC 5.3). Raises ``ValueError`` for a length that is no whole number of ciphertexts.
         """
         width = public.ciphertext_bytes
-        counts = [len(split(public, group)) for group in groups]
+        counts = [count_of(public, group) for group in groups]
         square = (public.n * public.n).to_bytes(width, "big")
         total = sum(counts)
         # All groups one after the other are cut into even slices, and a group that a cut divides is joined again.
         bounds = list(accumulate(counts, initial=0))
-        requests, owners = [], []
+        requests: list[tuple[bytes, bytes, Encoded]] = []
+        owners = []
         for first, stop in slices(total, self.threads, _SMALLEST_PRODUCT):
             parts, sizes = [], []
             for index, (low, high) in enumerate(pairwise(bounds)):
                 begin, end = max(first, low), min(stop, high)
                 if begin < end:
-                    parts.append(groups[index][(begin - low) * width : (end - low) * width])
+                    # A view: a copy of each number takes half as long as multiplying it.
+                    parts.append(memoryview(groups[index])[(begin - low) * width : (end - low) * width])
                     sizes.append(end - begin)
                     owners.append(index)
-            requests.append((square, np.array(sizes, "<u8").tobytes(), b"".join(parts)))
+            joined: Encoded = parts[0] if len(parts) == 1 else b"".join(parts)
+            requests.append((square, np.array(sizes, "<u8").tobytes(), joined))
         modulus = mpz(public.n) ** 2
         if len(requests) > 1 and crypto_mb.can_multiply(modulus.bit_length()):
             # The library runs without the interpreter's lock: threads spare the way through the pipes.
             with ThreadPoolExecutor(len(requests)) as threads:
-                answers = b"".join(threads.map(TASKS[wire.PRODUCTS], requests))
+                answers = b"".join(threads.map(lambda request: multiply(*request), requests))
+        elif len(requests) < 2:
+            answers = b"".join(multiply(*request) for request in requests)
         else:
-            answers = b"".join(self._run(wire.PRODUCTS, requests, local=len(requests) < 2))
+            fields = [(modulo, sizes, bytes(numbers)) for modulo, sizes, numbers in requests]
+            answers = b"".join(self._run(wire.PRODUCTS, fields, local=False))
         products = [mpz(1)] * len(groups)
         for index, part in zip(owners, decode(public, answers), strict=True):
             products[index] = products[index] * part % modulus
@@ -190,7 +197,7 @@ class PaillierEngine:
 
     def _powers(self, public: PaillierPublicKey, batch: bytes, exponent: int) -> bytes:
         width = public.ciphertext_bytes
-        count = len(split(public, batch))
+        count = count_of(public, batch)
         square = (public.n * public.n).to_bytes(width, "big")
         encoded = exponent.to_bytes(-(-exponent.bit_length() // 8), "big")
         requests = [

@@ -9,6 +9,9 @@ from gmpy2 import mpz
 
 from federated import crypto_mb
 
+# Numbers of one width, big-endian, back to back; a view where a copy would cost as much as the work.
+Encoded = bytes | memoryview
+
 
 def powers(bases: Sequence[mpz], exponent: mpz, modulus: mpz, *, secret: bool = False) -> list[mpz]:
     """Return ``base ** exponent % modulus`` for each base below the odd ``modulus``; ``exponent`` is above 0.
@@ -29,7 +32,7 @@ def product(numbers: list[mpz], modulus: mpz) -> mpz:
     return numbers[0] if numbers else mpz(1)
 
 
-def product_of_encoded(batch: bytes, size: int, modulus: mpz) -> mpz:
+def product_of_encoded(batch: Encoded, size: int, modulus: mpz) -> mpz:
     """Return the product of the ``size``-byte big-endian numbers in ``batch``, each below ``modulus``."""
     if len(batch) // size >= crypto_mb.SMALLEST_PRODUCT and crypto_mb.can_multiply(modulus.bit_length()):
         return crypto_mb.product(batch, size, modulus)

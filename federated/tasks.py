@@ -15,7 +15,7 @@ from federated.ciphertexts import check_ciphertexts
 from federated.decrypt import Decryptor
 from federated.fixed_base import Encryptor
 from federated.keys import PaillierPrivateKey, PaillierPublicKey
-from federated.powers import powers, product_of_encoded
+from federated.powers import Encoded, powers, product_of_encoded
 from federated.stream import KeyStream, StreamKey
 from psi.errors import PeerViolation
 
@@ -60,12 +60,13 @@ def raise_to(fields: Fields) -> bytes:
     return b"".join([power.to_bytes(size, "big") for power in powers(bases, exponent, modulus)])
 
 
-def multiply(fields: Fields) -> bytes:
+def multiply(square: bytes, counts: bytes, numbers: Encoded) -> bytes:
     """Modulus, counts as 8-byte little-endian integers, numbers group by group -> one product per group."""
-    modulus, size = _number(fields[0]), len(fields[0])
+    modulus, size = _number(square), len(square)
     products, at = [], 0
-    for count in np.frombuffer(fields[1], "<u8").tolist():
-        group = fields[2][at : at + count * size]
+    whole = memoryview(numbers)
+    for count in np.frombuffer(counts, "<u8").tolist():
+        group = whole[at : at + count * size]
         products.append(product_of_encoded(group, size, modulus).to_bytes(size, "big"))
         at += count * size
     return b"".join(products)
@@ -85,7 +86,7 @@ TASKS: Final[Mapping[bytes, Callable[[Fields], bytes]]] = MappingProxyType(
         wire.ENCRYPT: encrypt,
         wire.DECRYPT: decrypt,
         wire.POWERS: raise_to,
-        wire.PRODUCTS: multiply,
+        wire.PRODUCTS: lambda fields: multiply(*fields),
         wire.CHECK: check,
     }
 )

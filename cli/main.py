@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cli.job_options import add_datasets, add_jobs, add_policy, add_runs
+from cli.node_options import add_client, add_server
 from psi.errors import UsageError, VeiljoinError
 
 _DESCRIPTION = """\
@@ -23,6 +25,8 @@ Match audiences and measure conversion with a partner; neither side sees the oth
                                              how many rows of a file can be used, and why not the others
   veiljoin job power --control-rate 2% --lift 10%
                                              how many persons a campaign needs to show its effect
+  veiljoin server --help, veiljoin client --help
+                                             a standing node: the bank's, and the partner's
 """
 _POWER = """\
 Says before launch whether a campaign is large enough, or how large it has to be. Three questions:
@@ -99,8 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print JSON")
     check.add_argument("--lang", choices=("en", "zh"), default="en", help="language (default en)")
     check.set_defaults(run=_dataset_check)
+    add_datasets(actions)
 
-    job = commands.add_parser("job", help="joint jobs: is a campaign large enough to show its effect")
+    job = commands.add_parser("job", help="joint jobs: draft, approve, follow; is a campaign large enough")
     jobs = job.add_subparsers(dest="action", metavar="ACTION", required=True)
     _power_options(
         jobs.add_parser(
@@ -110,6 +115,10 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
+
+    add_jobs(jobs)
+    add_policy(commands)
+    add_runs(add_server(commands), add_client(commands))
 
     bench = commands.add_parser("bench", help="the project's own benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)

@@ -1,4 +1,5 @@
-"""One party's process in a rehearsal: reads its configuration from a pipe, runs its side, reports by lines.
+"""One party's process for one job, in a rehearsal or under a standing node: reads its configuration from a pipe,
+runs its side, reports by lines.
 
     python -m cli.node < configuration
 
@@ -22,6 +23,7 @@ import weakref
 from typing import Any
 
 from client.dialer import dial
+from party.passing import INHERITED, inherited
 from party.runner import SideConfig, SideRun
 from party.transport import Link
 from psi.errors import CODES, LinkLost, VeiljoinError
@@ -57,6 +59,8 @@ async def run_bank(config: SideConfig, run: SideRun) -> dict[str, Any]:
         else:
             ended.set_result(None)
 
+    if config.tls is None:
+        raise ValueError("a process that listens itself needs a certificate")
     listener = Listener(config.tls, {config.partner_san: "platform"}, serve)
     port = await listener.start(config.address)
     emit({"event": "listening", "port": port})
@@ -84,7 +88,18 @@ def _settle(ended: asyncio.Future[None], error: Exception) -> None:
 
 async def run_platform(config: SideConfig, run: SideRun) -> dict[str, Any]:
     """Dial the bank and run this side over the link."""
-    async with dial(config.address, config.tls, patience=config.patience) as link:
+    if config.tls is None:
+        raise ValueError("a process that dials needs a certificate")
+    async with dial(
+        config.address, config.tls, patience=config.patience, bank=config.partner or "bank"
+    ) as link:
+        await run.over(link)
+    return await run.conclude()
+
+
+async def run_passed_on(config: SideConfig, run: SideRun) -> dict[str, Any]:
+    """Run the bank's side over a stream that its node accepted and passes on."""
+    async with inherited(config.address, config.partner or "platform") as link:
         await run.over(link)
     return await run.conclude()
 
@@ -97,6 +112,8 @@ async def run_side(config: SideConfig) -> dict[str, Any]:
 
 async def _run_until_told(config: SideConfig, run: SideRun) -> dict[str, Any]:
     side = run_bank if config.side == "bank" else run_platform
+    if config.address.startswith(INHERITED):
+        side = run_passed_on
     task = asyncio.create_task(side(config, run))
     loop = asyncio.get_running_loop()
     # The watching thread lives to the end of the process. It must not keep alive what the task's error holds:
@@ -137,7 +154,16 @@ def main() -> int:
         report = asyncio.run(run_side(config))
     except VeiljoinError as error:
         _clear(config)
-        emit({"event": "error", "code": error.code.name, "message": error.message, "hint": error.hint})
+        emit(
+            {
+                "event": "error",
+                "code": error.code.name,
+                "message": error.message,
+                "hint": error.hint,
+                # What the partner gave as its reason, where it ended the job.
+                "word": getattr(error, "peer_code", ""),
+            }
+        )
         return error.code.exit
     except Exception as error:  # noqa: BLE001 - the last stop: told without values, never swallowed
         # The message of a foreign exception may quote data, so only its kind and where it was raised are told.

@@ -11,9 +11,9 @@ from typing import Final
 import grpc
 
 from party.identity import BANK_HOST, TlsMaterial
-from party.transport import GOODBYE_SECONDS, OPTIONS, Link
+from party.transport import GOODBYE_SECONDS, OPTIONS, ControlLink, Link
 from psi.errors import LinkLost, PeerViolation
-from veiljoin.v1 import session_pb2_grpc
+from veiljoin.v1 import control_pb2_grpc, session_pb2_grpc
 
 # The first party to start should not wait for long back-off steps of the other's making.
 _RECONNECT: Final = (
@@ -25,13 +25,14 @@ _LOOPBACK: Final = ("127.0.0.1:", "localhost:", "[::1]:")
 
 
 @asynccontextmanager
-async def dial(address: str, tls: TlsMaterial, *, patience: float, bank: str = "bank") -> AsyncIterator[Link]:
-    """Connect to the bank at ``address`` (host:port) and yield the link of one job.
+async def connected(
+    address: str, credentials: grpc.ChannelCredentials, *, patience: float, bank: str = "bank"
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Yield a channel to the bank at ``address`` (host:port) on which TLS has succeeded.
 
     Waits up to ``patience`` seconds for the bank to appear. Raises ``LinkLost`` (code ``peer_absent``) if it does not
-    or if TLS fails, which gRPC does not tell apart; ``PeerViolation`` (code ``peer_identity``) if it refuses us.
+    or if TLS fails, which gRPC does not tell apart. Goes through the proxy that the environment names.
     """
-    credentials = grpc.ssl_channel_credentials(tls.authority, tls.key.reveal(), tls.certificate)
     # The bank's certificate carries one fixed name, whatever address leads to it; the authority is its pin.
     options = [*OPTIONS, *_RECONNECT, ("grpc.ssl_target_name_override", BANK_HOST)]
     if address.startswith(_LOOPBACK):
@@ -46,11 +47,63 @@ async def dial(address: str, tls: TlsMaterial, *, patience: float, bank: str = "
                 hint=f"check the address, that the {bank}'s node runs, and that both certificates are valid",
                 code="peer_absent",
             ) from None
+        yield channel
+
+
+def with_certificate(tls: TlsMaterial) -> grpc.ChannelCredentials:
+    """Return the credentials of an enrolled node."""
+    return grpc.ssl_channel_credentials(tls.authority, tls.key.reveal(), tls.certificate)
+
+
+@asynccontextmanager
+async def dial(address: str, tls: TlsMaterial, *, patience: float, bank: str = "bank") -> AsyncIterator[Link]:
+    """Connect to the bank at ``address`` (host:port) and yield the link of one job.
+
+    Raises what :func:`connected` raises, and ``PeerViolation`` (code ``peer_identity``) if the bank refuses us.
+    """
+    async with connected(address, with_certificate(tls), patience=patience, bank=bank) as channel:
         call = session_pb2_grpc.SessionsStub(channel).Join()
+        await _admitted(call, patience, bank)
         try:
             yield Link(call, bank)
         finally:
             await _goodbye(call, bank)
+
+
+@asynccontextmanager
+async def dial_control(
+    address: str, tls: TlsMaterial, *, patience: float, bank: str = "bank"
+) -> AsyncIterator[ControlLink]:
+    """Connect to the bank and yield the control stream. Raises as :func:`dial` does.
+
+    A channel keeps the certificate that it was made with: after a renewal, end it and dial again.
+    """
+    async with connected(address, with_certificate(tls), patience=patience, bank=bank) as channel:
+        call = control_pb2_grpc.NodesStub(channel).Control()
+        await _admitted(call, patience, bank)
+        try:
+            yield ControlLink(call, bank)
+        finally:
+            await _goodbye(call, bank)
+
+
+async def _admitted(call: grpc.aio.StreamStreamCall, patience: float, bank: str) -> None:  # type: ignore[type-arg]
+    """Wait until the bank has taken the stream, or refused it.
+
+    Nothing is written before: where a write meets the end of its call, gRPC replaces the status of that end.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            await call.initial_metadata()
+    except TimeoutError:
+        call.cancel()
+        raise LinkLost(
+            f"The {bank} did not take the stream within {patience:g} seconds.",
+            hint=f"ask the {bank} whether its node is overloaded or stuck",
+            code="peer_absent",
+        ) from None
+    if call.done() and await call.code() is grpc.StatusCode.PERMISSION_DENIED:
+        raise _unknown(bank)
 
 
 async def _goodbye(call: grpc.aio.StreamStreamCall, bank: str) -> None:  # type: ignore[type-arg]
@@ -68,8 +121,12 @@ async def _goodbye(call: grpc.aio.StreamStreamCall, bank: str) -> None:  # type:
         call.cancel()
         return
     if status is grpc.StatusCode.PERMISSION_DENIED:
-        raise PeerViolation(
-            f"The {bank} does not know our certificate.",
-            hint="join again with a new token from the bank",
-            code="peer_identity",
-        )
+        raise _unknown(bank)
+
+
+def _unknown(bank: str) -> PeerViolation:
+    return PeerViolation(
+        f"The {bank} does not know our certificate.",
+        hint="join again with a new token from the bank",
+        code="peer_identity",
+    )

@@ -88,6 +88,20 @@ class StandingAuthority:
             )
         return cls(store, Issuer(found.partner, found.certificate, key), clock, lifetime)
 
+    @classmethod
+    def ensure(cls, store: Store, vault: Vault, bank: str, clock: Clock = local_clock) -> StandingAuthority:
+        """Open the authority of ``bank``, or make it. Raises ``UsageError`` if the store has another bank's."""
+        with store.reading() as connection:
+            found = newest(connection, Kind.AUTHORITY)
+        if found is None:
+            return cls.create(store, vault, bank, clock)
+        if found.partner != bank:
+            raise UsageError(
+                f"This home has the certificate authority of {found.partner!r} already.",
+                hint="use that name, or another home for another bank",
+            )
+        return cls.load(store, vault, clock)
+
     @property
     def bank(self) -> str:
         """The bank's name, the trust domain of every SAN."""

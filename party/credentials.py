@@ -96,6 +96,10 @@ class Credentials:
                 record(connection, Kind.AUTHORITY, bank, authority)
             if certified(connection, digest) is None:
                 record(connection, Kind.OWN, name, certificate)
+            before = recorded(connection, Kind.OWN)
+        for each in before:
+            if each.expires <= self._clock():
+                self._vault.destroy(_KEY + key_digest(_key_of(each.certificate)))
 
     def current(self) -> Issued | None:
         """Return the certificate in use, expired or not."""
@@ -104,13 +108,20 @@ class Credentials:
 
     def authority(self) -> x509.Certificate:
         """Return the authority that signed the certificate in use. Raises ``UsageError`` if there is none."""
+        return self._trusted().certificate
+
+    def bank(self) -> str:
+        """Return the name of the bank whose authority that is. Raises ``UsageError`` if there is none."""
+        return self._trusted().partner
+
+    def _trusted(self) -> Issued:
         with self._store.reading() as connection:
             current = newest(connection, Kind.OWN)
             trusted = recorded(connection, Kind.AUTHORITY)
         if current is not None:
             for each in trusted:
                 if _signed_by(current.certificate, each.certificate):
-                    return each.certificate
+                    return each
         raise _not_enrolled()
 
     def material(self) -> TlsMaterial:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from psi.errors import UsageError
 
-# The statement that a transaction begins with; none where the driver begins by itself.
+# The statements that a transaction begins with; none where the driver begins by itself.
 _OPENING: Final = "veiljoin_opening"
 _CONNECT_SECONDS: Final = 10
 # A statement of ours takes milliseconds; a ledger's comparison works on files between two of them.
@@ -84,9 +84,8 @@ def _full(name: str) -> UsageError:
 
 
 def _begin(connection: sa.Connection) -> None:
-    opening = connection.get_execution_options().get(_OPENING)
-    if opening is not None:
-        connection.exec_driver_sql(opening)
+    for statement in connection.get_execution_options().get(_OPENING, ()):
+        connection.exec_driver_sql(statement)
 
 
 class Sqlite:
@@ -113,9 +112,10 @@ class Sqlite:
         )
         sa.event.listen(engine, "connect", _leave_transactions_to_us)
         sa.event.listen(engine, "begin", _begin)
-        self.writing: sa.Engine = engine.execution_options(**{_OPENING: "BEGIN IMMEDIATE"})
-        self.migrating = self.writing
-        self.reading: sa.Engine = engine.execution_options(**{_OPENING: "BEGIN"})
+        self.writing: sa.Engine = engine.execution_options(**{_OPENING: ("BEGIN IMMEDIATE",)})
+        self.migrating: sa.Engine = self.writing
+        # Each transaction has a connection of its own, so the first of these goes no further.
+        self.reading: sa.Engine = engine.execution_options(**{_OPENING: ("PRAGMA query_only = 1", "BEGIN")})
 
     def error(self, error: sa.exc.SQLAlchemyError) -> UsageError:
         """See :class:`Database`."""
@@ -152,10 +152,10 @@ _REFUSALS: Final = (
     ("authentication failed", "it refuses the user or the password", "check both in the store's address"),
     ("no password supplied", "it asks for a password", "put one into the store's address or a .pgpass file"),
     ("pg_hba.conf", "it lets no such user in from here", "let this node in, in the server's pg_hba.conf"),
+    ("certificate", "its certificate is not trusted", "check sslmode and sslrootcert in the store's address"),
     ("does not exist", "it knows no such database or user", "make both, and the user the database's owner"),
     ("name resolution", "its host name is not known", "check the host in the store's address"),
     ("Name or service not known", "its host name is not known", "check the host in the store's address"),
-    ("certificate", "its certificate is not trusted", "check sslmode and sslrootcert in the store's address"),
 )
 _UNREACHABLE: Final = (
     "its server does not answer",
@@ -209,7 +209,7 @@ class Postgres:
         sa.event.listen(engine, "connect", self._set_timeouts)
         sa.event.listen(engine, "begin", _begin)
         opening = "LOCK TABLE schema_version IN EXCLUSIVE MODE"
-        self.writing: sa.Engine = engine.execution_options(**{_OPENING: opening})
+        self.writing: sa.Engine = engine.execution_options(**{_OPENING: (opening,)})
         # A snapshot: what is read fits together, waits for nobody and can't fail for another's sake.
         self.reading: sa.Engine = engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -217,7 +217,7 @@ class Postgres:
         # Each statement sees what was committed before it, so also what the lock was waited for.
         self.migrating: sa.Engine = engine.execution_options(
             isolation_level="READ COMMITTED",
-            **{_OPENING: f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"},
+            **{_OPENING: (f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})",)},
         )
 
     def _set_timeouts(self, connection: Any, record: Any) -> None:

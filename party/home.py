@@ -37,10 +37,11 @@ class Home:
         self._clock = clock
 
     @classmethod
-    def open(cls, path: str | Path, clock: Clock = local_clock) -> Home:
+    def open(cls, path: str | Path, clock: Clock = local_clock, store: str | sa.URL | None = None) -> Home:
         """Open the home at ``path``; a folder that isn't there is made, and nobody else may enter it.
 
-        Raises ``UsageError`` that names the file or folder.
+        ``store`` is the address of a store that lies elsewhere (``party.store``). Raises ``UsageError`` that names
+        the file or folder.
         """
         folder = Path(path)
         if folder.exists() and not folder.is_dir():
@@ -56,8 +57,8 @@ class Home:
         policy_file = folder / POLICY_FILE
         policy = load_policy(policy_file) if policy_file.exists() else DEFAULT_POLICY
         # Not as text, in which a path with a question mark would end there.
-        address = sa.URL.create("sqlite", database=str((folder / STORE_FILE).resolve()))
-        return cls(folder, policy, Store(address), clock)
+        own = sa.URL.create("sqlite", database=str((folder / STORE_FILE).resolve()))
+        return cls(folder, policy, Store(store or own), clock)
 
     def budget(self) -> Budget:
         """Return the budget under this home's policy."""

@@ -1,4 +1,4 @@
-"""The states of a joint job and the steps between them: (state, step) -> next state.
+"""The states of a joint job, the steps between them, and who may take them: (state, step) -> next state.
 
 A pair that is not in the table is refused. Both parties walk the same table, each in its own store: the bank from
 ``draft`` on, the platform from ``proposed`` on, where a proposal arrives. ``python -m party.jobstates`` prints it as
@@ -86,6 +86,40 @@ TRANSITIONS: Final[Mapping[tuple[JobState, Step], JobState]] = {
     # A job that ended without a result has nothing that could expire.
     (JobState.DONE, Step.EXPIRE): JobState.EXPIRED,
 }
+
+
+class ActorKind(StrEnum):
+    """What may take a step."""
+
+    PERSON = "person"
+    NODE = "node"  # a process of this node; its name is the instance's
+    PARTNER = "partner"
+    RULE = "rule"  # a standing rule of the policy
+
+
+_PEOPLE: Final = frozenset({ActorKind.PERSON})
+_NODE: Final = frozenset({ActorKind.NODE})
+_PARTNER: Final = frozenset({ActorKind.PARTNER})
+_BOTH_SIDES: Final[Mapping[Step, frozenset[ActorKind]]] = {
+    **dict.fromkeys((Step.START, Step.RETRY, Step.FINISH, Step.FAIL, Step.EXPIRE), _NODE),
+    Step.CANCEL: _PEOPLE | _PARTNER,
+}
+_BY_SIDE: Final[Mapping[tuple[str, Step], frozenset[ActorKind]]] = {
+    **dict.fromkeys((("bank", step) for step in (Step.DRAFT, Step.EDIT, Step.APPROVE)), _PEOPLE),
+    ("bank", Step.PROPOSE): _PEOPLE | _NODE,
+    ("bank", Step.ACCEPT): _PARTNER,
+    ("platform", Step.RECEIVE): _PARTNER,
+    ("platform", Step.ACCEPT): _PEOPLE | {ActorKind.RULE},
+    ("platform", Step.REFUSE): _PEOPLE | {ActorKind.RULE},
+}
+
+
+def actors_for(side: str, step: Step, state: JobState | None = None) -> frozenset[ActorKind]:
+    """Return who may take ``step`` on ``side`` (bank | platform) at ``state``; nobody, where it isn't that side's."""
+    if side == "bank" and step is Step.REFUSE:
+        # Before the proposal it is a person's of the bank to say no, after it only the partner's.
+        return _PARTNER if state is JobState.PROPOSED else _PEOPLE
+    return _BOTH_SIDES.get(step) or _BY_SIDE.get((side, step), frozenset())
 
 
 def states_for(step: Step) -> tuple[JobState, ...]:

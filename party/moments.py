@@ -2,8 +2,8 @@
 
 What is read: ISO 8601 dates and times (``2026-03-08``, ``2026-03-08T09:30``, ``2026-03-08 09:30:15.250+08:00``,
 ``...Z``), the same with slashes, ``20260308`` and ``20260308093015``, Unix time in seconds (10 digits) and
-milliseconds (13). A time with an offset is converted to the zone; one without is the zone's own local time; a bare date is the
-beginning of that day.
+milliseconds (13). A time with an offset is converted to the zone; one without is the zone's own local time; a bare
+date is the beginning of that day.
 
 Common spellings are compared and computed over whole columns; what is left (``2026/3/8 9:30``) is rewritten to one of
 them, cell by cell.

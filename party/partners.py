@@ -189,7 +189,7 @@ class Partners:
         with self._store.reading() as connection:
             row = connection.execute(
                 sa.select(certificates).where(
-                    certificates.c.kind == Kind.PARTNER,
+                    certificates.c.kind == Kind.PARTNER.value,
                     certificates.c.serial == serial_of(caller.certificate),
                 )
             ).first()

@@ -18,7 +18,8 @@ A policy is enforced by the party that wrote it. Drafting a contract takes the s
     action = "noise"           # what an input that hardly differs from an earlier one needs: noise | refuse
     min_difference = 50        # without it, min_group of the job
     [lifetime]
-    result_days = 90           # how long results are to be kept; nothing removes them yet
+    result_days = 90           # a standing node removes results after so many days
+    [[standing]]               # a platform's jobs that need no person: see party.standing
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from typing import Any, Final
 from party.jobfile import SIDES, Job
 from party.jobkeys import Key, Place, check_keys, choice, out_of_range, whole
 from party.jobspec import DEFAULT_DOMINANCE, DEFAULT_MAX_SET, DEFAULT_MIN_CONVERTERS, DEFAULT_MIN_GROUP
+from party.standing import StandingRule, read_standing
 from psi.errors import PolicyRefusal, UsageError
 from psi.terms import MAX_SET
 
@@ -60,6 +62,7 @@ _TOP: Final = {
     "budget": Key((dict,), "what may be asked of a dataset by a partner, per period"),
     "differencing": Key((dict,), "inputs that hardly differ from an earlier one"),
     "lifetime": Key((dict,), "how long results are kept"),
+    "standing": Key((list,), "rules for jobs that need no person's approval, each under [[standing]]"),
 }
 _LIMITS: Final = {
     "min_group": Key((int,), "fewest persons of a set, a tier, a group, a count and a list"),
@@ -128,6 +131,7 @@ class Policy:
     budget: BudgetRules = BudgetRules()
     differencing: Differencing = Differencing()
     result_days: int = 90
+    standing: tuple[StandingRule, ...] = ()
     source: str = "the default policy"
 
 
@@ -214,6 +218,7 @@ def parse_policy(table: Mapping[str, Any], source: str) -> Policy:
             least=1,
             most=MAX_RESULT_DAYS,
         ),
+        standing=read_standing(table.get("standing", []), source),
         source=source,
     )
     if policy.limits.min_group > policy.limits.max_set:

@@ -26,10 +26,11 @@ from typing import Any, Final
 from party.combine import combine
 from party.contract import Contract, draft
 from party.disclosure import Card, card_for
+from party.drafting import under
 from party.home import Home
 from party.identity import Authority, new_identity, partner_uri, public_identity
-from party.jobfile import SIDES, Job, parse_job
-from party.policy import NO_POLICY, Change, stricter
+from party.jobfile import SIDES, Job
+from party.policy import NO_POLICY, Change
 from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
@@ -70,7 +71,10 @@ class RehearsalFailed(VeiljoinError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A rehearsal that was checked and drafted, and can run. ``changes``: what the parties' policies made stricter."""
+    """A rehearsal that was checked and drafted, and can run.
+
+    ``changes`` are what the parties' policies made stricter.
+    """
 
     job: Job
     table: Mapping[str, Any]
@@ -146,17 +150,7 @@ def _under_policies(
             policies[side] = home.policy
     if not policies:
         return job, table, ()
-    _, changes = stricter(job, policies.get("bank", NO_POLICY), policies.get("platform", NO_POLICY))
-    if not changes:
-        return job, table, ()
-    values = {change.key: _toml_value(change.after) for change in changes}
-    changed = dict(table) | {"policy": dict(table.get("policy", {})) | values}
-    return parse_job(changed, job.source), changed, changes
-
-
-def _toml_value(text: str) -> int | float:
-    """Return a number as a job file would have it."""
-    return int(text) if text.isdecimal() else float(text)
+    return under(job, table, policies.get("bank", NO_POLICY), policies.get("platform", NO_POLICY))
 
 
 def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: str = "en") -> Outcome:

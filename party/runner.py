@@ -8,7 +8,7 @@ import contextlib
 import datetime
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -43,7 +43,13 @@ SOFTWARE: Final = "veiljoin 0.1.0"
 
 @dataclass(frozen=True, slots=True)
 class SideConfig:
-    """All that one party's process needs for one job. It travels over a pipe, so no key touches the disk."""
+    """All that one party's process needs for one job. It travels over a pipe, so no key touches the disk.
+
+    ``dataset`` and ``partner`` are what a standing node calls them; without, the file's name and the other side's.
+    ``delimiter`` and ``encoding`` are how its catalogue says to read the file, where the job does not.
+    ``address`` is a host and port, or for a bank's node ``fd:N``: an inherited socket to which the node passes the
+    partner's stream on; such a process has no ``tls`` of its own. ``store`` is that of a home which has it elsewhere.
+    """
 
     side: str
     job_table: Mapping[str, Any]
@@ -55,11 +61,16 @@ class SideConfig:
     address: str
     patience: float
     identity: SigningSeed
-    tls: TlsMaterial
+    tls: TlsMaterial | None
     partner_san: str
     engine: str | None = None
     threads: int | None = None
     home: Path | None = None
+    store: str | None = field(default=None, repr=False)
+    dataset: str | None = None
+    partner: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
 
     def to_json(self) -> str:
         """Return the configuration as one line of JSON, secrets included: for a pipe, never for a file."""
@@ -75,13 +86,16 @@ class SideConfig:
                 "address": self.address,
                 "patience": self.patience,
                 "identity": _pack(self.identity.reveal()),
-                "authority": _pack(self.tls.authority),
-                "certificate": _pack(self.tls.certificate),
-                "key": _pack(self.tls.key.reveal()),
+                "tls": None if self.tls is None else _packed_tls(self.tls),
                 "partner_san": self.partner_san,
                 "engine": self.engine,
                 "threads": self.threads,
                 "home": None if self.home is None else str(self.home),
+                "store": self.store,
+                "dataset": self.dataset,
+                "partner": self.partner,
+                "delimiter": self.delimiter,
+                "encoding": self.encoding,
             }
         )
 
@@ -89,11 +103,7 @@ class SideConfig:
     def from_json(cls, line: str) -> SideConfig:
         """Read what :meth:`to_json` wrote."""
         table = json.loads(line)
-        tls = TlsMaterial(
-            _unpack(table.pop("authority")),
-            _unpack(table.pop("certificate")),
-            SecretBytes(_unpack(table.pop("key"))),
-        )
+        tls = table.pop("tls")
         home = table.pop("home")
         return cls(
             home=None if home is None else Path(home),
@@ -102,7 +112,7 @@ class SideConfig:
             data=Path(table.pop("data")),
             work=Path(table.pop("work")),
             staging=Path(table.pop("staging")),
-            tls=tls,
+            tls=None if tls is None else _unpacked_tls(tls),
             **table,
         )
 
@@ -113,6 +123,19 @@ def _pack(value: bytes) -> str:
 
 def _unpack(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
+
+
+def _packed_tls(tls: TlsMaterial) -> dict[str, str]:
+    return {
+        "authority": _pack(tls.authority),
+        "certificate": _pack(tls.certificate),
+        "key": _pack(tls.key.reveal()),
+    }
+
+
+def _unpacked_tls(table: Mapping[str, str]) -> TlsMaterial:
+    parts = {name: _unpack(text) for name, text in table.items()}
+    return TlsMaterial(parts["authority"], parts["certificate"], SecretBytes(parts["key"]))
 
 
 def open_side(spec: SideSpec, path: Path) -> Dataset:
@@ -129,9 +152,9 @@ def passed_over(suite: Suite, chosen: str) -> list[str]:
     return [f"{status.name}: {status.reason}" for status in preferred]
 
 
-def dataset_facts(dataset: Dataset) -> DatasetFacts:
-    """Return what a contract says of ``dataset``."""
-    return DatasetFacts(dataset.path.name, dataset.schema_fingerprint())
+def dataset_facts(dataset: Dataset, name: str | None = None) -> DatasetFacts:
+    """Return what a contract says of ``dataset``; ``name`` is its name where a catalogue has it."""
+    return DatasetFacts(name or dataset.path.name, dataset.schema_fingerprint())
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +181,12 @@ class SideRun:
         self._job: Job = parse_job(config.job_table, config.job_source)
         self._contract: Contract = parse_contract(config.contract)
         self._suite = suite_by_id(self._contract.body["suite"])
-        self._dataset: Dataset = open_side(self._job.side(config.side), config.data)
+        spec = self._job.side(config.side)
+        delimiter, encoding = spec.delimiter or config.delimiter, spec.encoding or config.encoding
+        spec = replace(spec, delimiter=delimiter, encoding=encoding)
+        self._dataset: Dataset = open_side(spec, config.data)
         self._contract.seconds_left(datetime.datetime.now(datetime.UTC))
-        own = dataset_facts(self._dataset)
+        own = dataset_facts(self._dataset, config.dataset)
         check_agrees(self._contract, self._job, config.side, own, public_identity(config.identity))
         try:
             config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -271,12 +297,14 @@ class SideRun:
 
     def _open_guard(self) -> Guard | None:
         """Return what holds this job to the own policy; ``None`` for a party without a home, in a rehearsal."""
-        if self._config.home is None:
+        config = self._config
+        if config.home is None:
             return None
-        home = self._open.enter_context(Home.open(self._config.home))
-        dataset, side = self._dataset.path.name, self._config.side
+        home = self._open.enter_context(Home.open(config.home, store=config.store))
+        dataset = config.dataset or self._dataset.path.name
+        partner = config.partner or other_side(config.side)
         return self._open.enter_context(
-            Guard(home, self._job, side, dataset, other_side(side), self._contract.job)
+            Guard(home, self._job, config.side, dataset, partner, self._contract.job)
         )
 
     def _open_engine(self) -> Engine:

@@ -289,8 +289,8 @@ _SUMS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "repeated_rows": (
         (
-            "a {groups} that does not add up as agreed can pass one matched row off as a group, and read its figures; a "
-            "replay audit finds it"
+            "a {groups} that does not add up as agreed can pass one matched row off as a group, and read its "
+            "figures; a replay audit finds it"
         ),
         "若{groups}不按约定求和，可将某一条匹配记录冒充为一个分组并读取其数字；重放审计可以发现",
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import sqlalchemy as sa
@@ -40,7 +40,10 @@ class Store:
         self.name = self._database.name
         self.path = self._database.path
         self._patience = 0.0  # an address that is wrong is told at once
-        self._prepare()
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._prepare()
+            undo.pop_all()
         self._patience = _RETURN_SECONDS
 
     def __repr__(self) -> str:

@@ -92,6 +92,19 @@ datasets = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+# What each partner's node said of itself when it was last on the line: `hello` is its catalogue and its limits as
+# JSON, `skew` by how many seconds its clock was ahead of ours.
+partner_hellos = sa.Table(
+    "partner_hellos",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("partner", sa.Text, nullable=False, unique=True),
+    sa.Column("software", sa.Text, nullable=False),
+    sa.Column("hello", sa.Text, nullable=False),
+    sa.Column("skew", sa.Float, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sqlite_autoincrement=True,
+)
 # One row per joint job. `job_table` is the job file's table as JSON, `source` its text, `digest` the SHA-256 of
 # what approvals are about, `revision` grows with every step. `holder` runs the job until `held_until`.
 jobs = sa.Table(

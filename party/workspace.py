@@ -314,7 +314,10 @@ class DiskShelf:
 
 
 class DiskRecordShelf:
-    """A ``federated.ports.RecordShelf`` in one file. Raises ``ValueError`` for parts of records and missing positions."""
+    """A ``federated.ports.RecordShelf`` in one file.
+
+    Raises ``ValueError`` for parts of records and missing positions.
+    """
 
     def __init__(self, workspace: Workspace, size: int) -> None:
         self._size = size

@@ -12,7 +12,7 @@ from party.callers import Caller, Directory, FixedDirectory, caller_of
 from party.certificates import serial_of
 from party.identity import TlsMaterial
 from party.transport import OPTIONS, ControlLink, Link, MessageStream
-from psi.errors import PeerViolation, UsageError, VeiljoinError
+from psi.errors import LinkLost, PeerViolation, UsageError, VeiljoinError
 from psi.suites import PROTOCOL_VERSION
 from veiljoin import control_codec
 from veiljoin.control_messages import CheckReply
@@ -51,7 +51,7 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
         self._control = control
         self._about = about
         self._busy: set[str] = set()
-        self._controls: dict[str, asyncio.Task[None]] = {}
+        self._controls: dict[str, asyncio.Event] = {}
         options = (*OPTIONS, ("grpc.so_reuseport", 0), ("grpc.max_connection_age_ms", CONNECTION_AGE_MS))
         self._server = grpc.aio.server(options=options)
         session_pb2_grpc.add_SessionsServicer_to_server(self, self._server)
@@ -77,26 +77,27 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
         if partner in self._busy:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "limit_exceeded")
         self._busy.add(partner)
+        check = self._checking(caller, partner)
+        link = Link(context, partner, check)
         try:
-            link = Link(context, partner, self._checking(caller, partner))
-            await self._run(context, link, self._serve(link), self._checking(caller, partner))
+            await self._run(context, link, lambda: self._serve(link), check, asyncio.Event())
         finally:
             self._busy.discard(partner)
 
     async def Control(self, request_iterator: Any, context: _Context) -> None:  # noqa: N802
         """Keep one control stream. A partner's new one ends the one before, which its machine may have lost."""
         caller, partner = await self._admit(context)
-        if self._control is None:
+        serve = self._control
+        if serve is None:
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "failed")
-        before = self._controls.get(partner)
+        before, own = self._controls.get(partner), asyncio.Event()
         if before is not None:
-            before.cancel()
-        own = asyncio.current_task()
-        if own is not None:
-            self._controls[partner] = own
-        link = ControlLink(context, partner, self._checking(caller, partner), serial_of(caller.certificate))
+            before.set()
+        self._controls[partner] = own
+        check = self._checking(caller, partner)
+        link = ControlLink(context, partner, check, serial_of(caller.certificate))
         try:
-            await self._run(context, link, self._control(link), self._checking(caller, partner))
+            await self._run(context, link, lambda: serve(link), check, own)
         finally:
             if self._controls.get(partner) is own:
                 del self._controls[partner]
@@ -134,29 +135,37 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
         self,
         context: _Context,
         link: MessageStream[M],
-        work: Awaitable[None],
+        work: Callable[[], Awaitable[None]],
         check: Callable[[], Coroutine[Any, Any, None]],
+        replaced: asyncio.Event,
     ) -> None:
         """Do ``work`` as long as ``check`` lets the partner; a stream outlives its certificate unless we look."""
-        working = asyncio.ensure_future(work)
+        # The dialler sends nothing before this: a write that meets a refusal would cost it the refusal's status.
+        await context.send_initial_metadata(())
+        working, newer = asyncio.ensure_future(work()), asyncio.ensure_future(replaced.wait())
         try:
             while not working.done():
-                await asyncio.wait((working,), timeout=RECHECK_SECONDS)
+                await asyncio.wait(
+                    (working, newer), timeout=RECHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                if newer.done():
+                    raise LinkLost("The partner's node opened a newer control stream.")
                 if not working.done():
                     await check()
             await working
         except VeiljoinError as error:
-            # The work learns why as soon as it touches the link.
+            # The work is told why when it asks the link.
             link.fault = error
             await _end(working)
             if error.code.name == "peer_identity":
                 await _refuse(context)
-            await context.abort(grpc.StatusCode.INTERNAL, "failed")
+            await context.abort(grpc.StatusCode.ABORTED, error.code.peer)
         except Exception:
             # gRPC would send the text of the exception to the partner.
             await context.abort(grpc.StatusCode.INTERNAL, "failed")
             raise
         finally:
+            newer.cancel()
             await _end(working)
 
 
@@ -165,6 +174,8 @@ async def _end(work: asyncio.Future[None]) -> None:
     if not work.done():
         work.cancel()
         await asyncio.wait((work,))
+    if not work.cancelled():
+        work.exception()  # fetched, so that asyncio does not report it as forgotten
 
 
 async def _refuse(context: _Context) -> NoReturn:

@@ -196,8 +196,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "c_incomplete_arm": (
         (
-            "An arm leaves out groups that may not be told. Groups with few converters are missing, so the effect may be "
-            "overstated; run the job again with fewer groups to compare whole arms."
+            "An arm leaves out groups that may not be told: those with few converters are missing, so the effect may "
+            "be overstated; run the job again with fewer groups to compare whole arms."
         ),
         "某一组未计入不可显示的分组，缺少转化少的分组，效果可能被高估；请减少分组后重新运行，以比较完整的组。",
     ),

@@ -21,6 +21,7 @@ from veiljoin.control_messages import (
     EnrolState,
     JobState,
     Ping,
+    PolicyLimits,
     Propose,
     Refuse,
     Renew,
@@ -40,17 +41,24 @@ _STATES: Final = {
 def encode(message: ControlMessage) -> pb.ControlEnvelope:
     """Return ``message`` as an envelope."""
     match message:
-        case ControlHello(version, software, time, catalogue):
+        case ControlHello(version, software, time, catalogue, limits):
             entries = [
                 pb.CatalogueEntry(
                     name=entry.name,
                     identifiers=entry.identifiers,
                     columns=entry.columns,
                     persons=entry.persons,
+                    schema=entry.schema,
                 )
                 for entry in catalogue
             ]
-            hello = pb.ControlHello(protocol_version=version, software=software, time=time, catalogue=entries)
+            hello = pb.ControlHello(
+                protocol_version=version,
+                software=software,
+                time=time,
+                catalogue=entries,
+                limits=None if limits is None else _limits(limits),
+            )
             return pb.ControlEnvelope(hello=hello)
         case Ping(number):
             return pb.ControlEnvelope(ping=pb.Ping(number=number))
@@ -69,8 +77,19 @@ def encode(message: ControlMessage) -> pb.ControlEnvelope:
             return pb.ControlEnvelope(cancel=pb.Cancel(job=job))
         case Start(job, attempt):
             return pb.ControlEnvelope(start=pb.Start(job=job, attempt=attempt))
-        case JobState(job, state, code):
-            return pb.ControlEnvelope(job_state=pb.JobState(job=job, state=state, code=code))
+        case JobState(job, state, code, attempt):
+            told = pb.JobState(job=job, state=state, code=code, attempt=attempt)
+            return pb.ControlEnvelope(job_state=told)
+
+
+def _limits(limits: PolicyLimits) -> pb.PolicyLimits:
+    return pb.PolicyLimits(
+        min_group=limits.min_group,
+        min_converters=limits.min_converters,
+        dominance=limits.dominance,
+        max_set=limits.max_set,
+        epsilon=limits.epsilon,
+    )
 
 
 def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
@@ -101,7 +120,7 @@ def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
         case pb.Start():
             return Start(body.job, body.attempt)
         case pb.JobState():
-            return JobState(body.job, body.state, body.code)
+            return JobState(body.job, body.state, body.code, body.attempt)
     raise PeerViolation("The partner sent a message that this version does not know.")
 
 
@@ -115,14 +134,22 @@ def _hello(body: pb.ControlHello) -> ControlHello:
     ):
         raise PeerViolation("The partner sent a list that is longer than the protocol allows.")
     no_unknown_fields(*body.catalogue)
+    limits = None
+    if body.HasField("limits"):
+        told = body.limits
+        no_unknown_fields(told)
+        limits = PolicyLimits(told.min_group, told.min_converters, told.dominance, told.max_set, told.epsilon)
     return ControlHello(
         body.protocol_version,
         body.software,
         body.time,
         tuple(
-            CatalogueEntry(entry.name, tuple(entry.identifiers), tuple(entry.columns), entry.persons)
+            CatalogueEntry(
+                entry.name, tuple(entry.identifiers), tuple(entry.columns), entry.persons, entry.schema
+            )
             for entry in body.catalogue
         ),
+        limits,
     )
 
 

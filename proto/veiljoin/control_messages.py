@@ -31,6 +31,7 @@ MAX_ATTEMPTS: Final = 1_000
 _LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
 # A party's name becomes part of a URI, of a folder and of a command line.
 PARTY_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+_FRACTION: Final = re.compile(r"[1-9][0-9]{0,19}/[1-9][0-9]{0,19}")
 MAX_ADDRESS: Final = 261  # a host of 253 characters, brackets, a colon and five digits
 
 # Why a bank does not issue a certificate. `unproven` says nothing about which part was wrong.
@@ -161,15 +162,17 @@ class CheckReply:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A dataset as the partner may see it; ``persons`` is rounded by :func:`two_digits`."""
+    """A dataset as the partner may see it; ``persons`` is rounded by :func:`two_digits`, ``schema`` a SHA-256."""
 
     name: str
     identifiers: tuple[str, ...]
     columns: tuple[str, ...]
     persons: int
+    schema: bytes
 
     def __post_init__(self) -> None:
         _check_text(self.name, MAX_TEXT_BYTES, "a dataset's name")
+        _check_bytes(self.schema, DIGEST_BYTES, "a schema's fingerprint")
         _require(0 < len(self.identifiers) <= MAX_IDENTIFIERS, "an impossible number of identifiers")
         _require(len(self.columns) <= MAX_COLUMNS, "too many columns")
         for text in (*self.identifiers, *self.columns):
@@ -178,6 +181,23 @@ class CatalogueEntry:
         _require(0 <= self.persons <= MAX_PERSONS, "an impossible size of a dataset")
         # An exact size is more than a catalogue says.
         _require(self.persons == two_digits(self.persons), "a size that is not rounded")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLimits:
+    """The limits of the sender's policy; ``epsilon`` as a fraction in lowest terms, empty for none."""
+
+    min_group: int
+    min_converters: int
+    dominance: int
+    max_set: int
+    epsilon: str = ""
+
+    def __post_init__(self) -> None:
+        for number in (self.min_group, self.min_converters, self.max_set):
+            _require(0 < number <= MAX_PERSONS, "an impossible limit")
+        _require(0 <= self.dominance <= MAX_PERSONS, "an impossible limit")
+        _require(self.epsilon == "" or _FRACTION.fullmatch(self.epsilon) is not None, "an impossible limit")
 
 
 def _distinct(texts: Iterable[str]) -> bool:
@@ -193,6 +213,7 @@ class ControlHello:
     software: str
     time: int
     catalogue: tuple[CatalogueEntry, ...] = ()
+    limits: PolicyLimits | None = None
 
     def __post_init__(self) -> None:
         _check_text(self.software, MAX_SOFTWARE, "a software's name")
@@ -298,16 +319,22 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """Where a side sees the job; ``code`` is the word of a job that failed, and empty otherwise."""
+    """Where a side sees the job; ``code`` is the word of a job that failed, and empty otherwise.
+
+    ``attempt`` is the one that it is said of, 0 where it is of none. ``done`` by the platform means: its part of this
+    attempt is complete; by the bank: the job is.
+    """
 
     job: str
     state: str
     code: str = ""
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         _check_job(self.job)
         if self.state not in JOB_STATES:
             object.__setattr__(self, "state", UNKNOWN)
+        _require(0 <= self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
         if self.code and self.code not in PEER_WORDS:
             object.__setattr__(self, "code", UNKNOWN)
 

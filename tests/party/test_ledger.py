@@ -57,8 +57,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def home(tmp_path: Path, clock: Clock) -> Iterator[Home]:
-    with Home.open(tmp_path / "home", clock) as home:
+def home(tmp_path: Path, clock: Clock, store_url: str) -> Iterator[Home]:
+    elsewhere = None if store_url.startswith("sqlite") else store_url
+    with Home.open(tmp_path / "home", clock, elsewhere) as home:
         yield home
 
 

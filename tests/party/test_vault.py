@@ -166,7 +166,9 @@ def test_a_key_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> No
     node_key(tmp_path)
     path = tmp_path / KEY_FILE
     path.chmod(mode)
-    with pytest.raises(UsageError, match=rf"node\.key can be read or changed by other users \(mode {mode:04o}\)"):
+    with pytest.raises(
+        UsageError, match=rf"node\.key can be read or changed by other users \(mode {mode:04o}\)"
+    ):
         node_key(tmp_path)
     path.chmod(0o400)
     node_key(tmp_path)

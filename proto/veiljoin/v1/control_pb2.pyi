@@ -95,28 +95,46 @@ class ControlEnvelope(_message.Message):
     def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ...) -> None: ...
 
 class CatalogueEntry(_message.Message):
-    __slots__ = ("name", "identifiers", "columns", "persons")
+    __slots__ = ("name", "identifiers", "columns", "persons", "schema")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IDENTIFIERS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     PERSONS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
     name: str
     identifiers: _containers.RepeatedScalarFieldContainer[str]
     columns: _containers.RepeatedScalarFieldContainer[str]
     persons: int
-    def __init__(self, name: _Optional[str] = ..., identifiers: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[str]] = ..., persons: _Optional[int] = ...) -> None: ...
+    schema: bytes
+    def __init__(self, name: _Optional[str] = ..., identifiers: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[str]] = ..., persons: _Optional[int] = ..., schema: _Optional[bytes] = ...) -> None: ...
+
+class PolicyLimits(_message.Message):
+    __slots__ = ("min_group", "min_converters", "dominance", "max_set", "epsilon")
+    MIN_GROUP_FIELD_NUMBER: _ClassVar[int]
+    MIN_CONVERTERS_FIELD_NUMBER: _ClassVar[int]
+    DOMINANCE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SET_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    min_group: int
+    min_converters: int
+    dominance: int
+    max_set: int
+    epsilon: str
+    def __init__(self, min_group: _Optional[int] = ..., min_converters: _Optional[int] = ..., dominance: _Optional[int] = ..., max_set: _Optional[int] = ..., epsilon: _Optional[str] = ...) -> None: ...
 
 class ControlHello(_message.Message):
-    __slots__ = ("protocol_version", "software", "time", "catalogue")
+    __slots__ = ("protocol_version", "software", "time", "catalogue", "limits")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     software: str
     time: int
     catalogue: _containers.RepeatedCompositeFieldContainer[CatalogueEntry]
-    def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., time: _Optional[int] = ..., catalogue: _Optional[_Iterable[_Union[CatalogueEntry, _Mapping]]] = ...) -> None: ...
+    limits: PolicyLimits
+    def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., time: _Optional[int] = ..., catalogue: _Optional[_Iterable[_Union[CatalogueEntry, _Mapping]]] = ..., limits: _Optional[_Union[PolicyLimits, _Mapping]] = ...) -> None: ...
 
 class Ping(_message.Message):
     __slots__ = ("number",)
@@ -183,11 +201,13 @@ class Start(_message.Message):
     def __init__(self, job: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class JobState(_message.Message):
-    __slots__ = ("job", "state", "code")
+    __slots__ = ("job", "state", "code", "attempt")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     job: str
     state: str
     code: str
-    def __init__(self, job: _Optional[str] = ..., state: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
+    attempt: int
+    def __init__(self, job: _Optional[str] = ..., state: _Optional[str] = ..., code: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,128 @@
+"""The partner's standing node: dials the bank, keeps the control stream, and dials once more for each job."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from client.dialer import dial_control
+from party import renewal
+from party.agent import Agent
+from party.conversation import TIDY_SECONDS, Conversation, Desk, alone, first_of
+from party.jobs import Jobs
+from party.node import Node
+from party.running import Runs, Tell
+from psi.errors import UsageError, VeiljoinError
+from veiljoin.control_messages import ControlMessage, Ping, Renewed
+
+# Waiting between two tries to reach the bank: doubled each time, up to this.
+_LONGEST_PAUSE: Final = 30.0
+_FIRST_PAUSE: Final = 0.5
+_DIAL_SECONDS: Final = 10.0
+_PING_SECONDS: Final = 10.0
+# A bank that answers no ping for so long is dialled again.
+_SILENCE: Final = 35.0
+
+
+class _Renewed(Exception):  # noqa: N818 - no error: the channel is made anew with the new certificate
+    """The certificate was renewed."""
+
+
+class PartnerNode:
+    """The node of an open platform's home. ``tell`` is told what happens."""
+
+    def __init__(self, node: Node, software: str, tell: Tell) -> None:
+        self._node = node
+        self._tell = tell
+        instance = f"platform-{secrets.token_hex(8)}"
+        jobs = Jobs(node.home.store, node.file.role, node.clock)
+        self._runs = Runs(node, jobs, instance, tell)
+        self._desk = Desk(Agent(node, jobs, instance, software, self._runs.get), self._runs)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set. Raises ``UsageError`` once the certificate has expired, which ends the access."""
+        with alone(self._node.home.folder):
+            await self._runs.recover()
+            works = [asyncio.create_task(work) for work in (self._keep(), self._tick(), stop.wait())]
+            try:
+                done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+                for work in done:
+                    work.result()
+            finally:
+                for work in works:
+                    work.cancel()
+                await asyncio.gather(*works, return_exceptions=True)
+                await self._runs.close()
+
+    async def _keep(self) -> None:
+        """Keep the control stream: dial again, after a pause that grows while the bank can't be reached."""
+        tries = 0
+        while True:
+            self._reached = False
+            try:
+                await self._talk()
+            except _Renewed:
+                tries = 0
+                continue
+            except VeiljoinError as error:
+                if isinstance(error, UsageError) and error.code.name != "store_unavailable":
+                    raise
+                tries = 0 if self._reached else tries + 1
+                self._tell({"event": "unreached", "text": error.message, "hint": error.hint})
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 10))
+            # Not all partners at once, after the bank was away. Nothing secret hangs on this.
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+
+    async def _talk(self) -> None:
+        credentials = self._node.credentials
+        bank = self._node.partners.get(credentials.bank())
+
+        async def special(message: ControlMessage) -> Sequence[ControlMessage] | None:
+            if isinstance(message, Ping):
+                return ()
+            if isinstance(message, Renewed):
+                renewal.adopt(credentials, message, self._node.clock)
+                self._tell({"event": "certificate"})
+                raise _Renewed
+            return None
+
+        def begun() -> None:
+            self._reached = True
+            self._tell({"event": "online", "partner": bank.name})
+
+        address = bank.address or ""
+        async with dial_control(
+            address, credentials.material(), patience=_DIAL_SECONDS, bank=bank.name
+        ) as link:
+            conversation = Conversation(link, self._desk, special, _SILENCE)
+            pinging = asyncio.create_task(self._ping(conversation))
+            try:
+                await conversation.last(begun)
+            except* _Renewed:
+                raise _Renewed from None
+            except* VeiljoinError as group:
+                raise first_of(group) from None
+            finally:
+                pinging.cancel()
+                await asyncio.gather(pinging, return_exceptions=True)
+
+    async def _ping(self, conversation: Conversation) -> None:
+        for number in itertools.count(1):
+            await asyncio.sleep(_PING_SECONDS)
+            await conversation.say(Ping(number))
+            if self._node.credentials.due():
+                await conversation.say(renewal.ask(self._node.credentials))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            try:
+                await self._runs.renew()
+                await self._runs.tidy()
+            except VeiljoinError as error:
+                # A store that is locked or away comes back.
+                self._tell({"event": "fault", "text": error.message, "hint": error.hint})

@@ -1,0 +1,302 @@
+"""What a standing node says to a partner's node and does at its word; both sides, without network or processes.
+
+Nothing here remembers what must not be lost: what a node has to say follows from its store, and everything that has
+not ended is said again on each new connection. So a message that was lost with its connection needs no care, and one
+that comes twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import rfc8785
+
+from party.catalogue import Catalogue
+from party.consent import consider
+from party.identity import sign_contract, verify_contract
+from party.jobrecords import JobRecord, node, partner
+from party.jobs import Jobs
+from party.jobstates import JobState as State
+from party.node import Node
+from party.nodefile import BANK
+from party.running import Run, Stage
+from psi.errors import CODES, UsageError
+from psi.suites import PROTOCOL_VERSION
+from veiljoin.control_messages import (
+    Accept,
+    Cancel,
+    ControlHello,
+    ControlMessage,
+    JobState,
+    PolicyLimits,
+    Propose,
+    Refuse,
+    Start,
+)
+
+_LIVE: Final = (State.APPROVED, State.PROPOSED, State.ACCEPTED, State.RUNNING)
+_PAGE: Final = 200
+
+
+class Do(Enum):
+    """What is to be done with the attempt of a job."""
+
+    BEGIN = "begin"  # at the platform: the bank waits for the stream of this attempt
+    CUT = "cut"  # the other side's part was cut
+    FAIL = "fail"  # the other side failed
+    DROP = "drop"  # the job has ended
+    PARTNER_COMPLETE = "partner_complete"  # at the bank: the platform's part is whole
+    SETTLE = "settle"  # at the platform: the bank has ended the job
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a message asks of whoever runs the attempts."""
+
+    do: Do
+    job: str
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a message leads to: messages back, and orders, in this order."""
+
+    messages: tuple[ControlMessage, ...] = ()
+    orders: tuple[Order, ...] = ()
+
+
+# What was last said of a job: its state, and of which attempt how far.
+_Said = tuple[State, int, str]
+
+
+class Agent:
+    """The agent of ``node``, whose process is ``instance``; ``run_of`` gives the attempt of a job that runs here."""
+
+    def __init__(
+        self, node: Node, jobs: Jobs, instance: str, software: str, run_of: Callable[[str], Run | None]
+    ) -> None:
+        self._node = node
+        self._jobs = jobs
+        self._instance = instance
+        self._software = software
+        self._run_of = run_of
+        self._bank = node.file.role == BANK
+        self._said: dict[str, dict[str, _Said]] = {}
+        # At the platform: which of the bank's attempts was the last that began here.
+        self._attempts: dict[str, int] = {}
+        self.catalogue = Catalogue(node.home.store, node.clock)
+
+    def hello(self) -> ControlHello:
+        """Return the first message, and what to send when it has changed in anything but the time."""
+        limits = self._node.home.policy.limits
+        epsilon = "" if limits.epsilon is None else "{}/{}".format(*limits.epsilon.as_integer_ratio())
+        told = PolicyLimits(
+            limits.min_group, limits.min_converters, limits.dominance, limits.max_set, epsilon
+        )
+        now = int(self._node.clock().timestamp())
+        return ControlHello(PROTOCOL_VERSION, self._software, now, self.catalogue.entries(), told)
+
+    def connected(self, partner_name: str) -> None:
+        """Begin anew with a partner whose control stream has just begun."""
+        self._said[partner_name] = {}
+
+    def news(self, partner_name: str) -> list[ControlMessage]:
+        """Return what is to be said to a partner that was not said on this connection."""
+        said = self._said.setdefault(partner_name, {})
+        messages: list[ControlMessage | None] = []
+        live = self._jobs.list(states=_LIVE, partner=partner_name, limit=_PAGE).jobs
+        for record in reversed(live):
+            if record.state is State.APPROVED:
+                record = self._propose(record)
+            now = self._now(record)
+            if said.get(record.id) != now:
+                messages.append(self._live(record, said.get(record.id)))
+                said[record.id] = now
+        for job in set(said) - {record.id for record in live}:
+            del said[job]
+            messages.append(self._last_word(self._jobs.get(job)))
+        return [message for message in messages if message is not None]
+
+    def receive(self, partner_name: str, message: ControlMessage) -> Answer:
+        """Return what ``message`` of a partner leads to. Raises ``PeerViolation`` for what it may not say."""
+        if isinstance(message, ControlHello):
+            self.catalogue.remember(partner_name, message)
+            return Answer()
+        if isinstance(message, Propose) and not self._bank:
+            return self._proposed(partner_name, message)
+        if isinstance(message, Propose | Start) and self._bank:
+            return Answer()  # a platform proposes and starts nothing
+        if not isinstance(message, Accept | Refuse | Cancel | Start | JobState):
+            return Answer()
+        try:
+            record = self._jobs.get(message.job)
+        except UsageError as error:
+            if error.code.name != "unknown_job":
+                raise
+            record = None
+        if record is None or record.partner != partner_name:
+            # Another partner's job is none that this one could know.
+            live = not isinstance(message, Cancel | Refuse)
+            return Answer((Cancel(message.job),) if live and not self._ended_word(message) else ())
+        return self._about(record, message)
+
+    # -- speaking
+
+    def _now(self, record: JobRecord) -> _Said:
+        run = self._run_of(record.id)
+        if run is None:
+            return record.state, 0, ""
+        self._attempts[record.id] = run.attempt
+        return record.state, run.attempt, run.stage.value
+
+    def _propose(self, record: JobRecord) -> JobRecord:
+        signature = sign_contract(self._node.credentials.identity(), bytes.fromhex(record.digest), "bank")
+        return self._jobs.propose(record.id, node(self._instance), signature)
+
+    def _live(self, record: JobRecord, before: _Said | None) -> ControlMessage:
+        """Return what is said of a job that has not ended."""
+        job, run = record.id, self._run_of(record.id)
+        if self._bank:
+            match record.state:
+                case State.PROPOSED:
+                    return _proposal(record)
+                case State.RUNNING if run is not None and run.stage is Stage.WAITING:
+                    return Start(job, run.attempt)
+            return JobState(job, record.state.value)
+        match record.state:
+            case State.ACCEPTED if before is not None and before[0] is State.RUNNING:
+                return JobState(job, "accepted", attempt=self._attempts.get(job, 0))
+            case State.ACCEPTED:
+                return Accept(job, bytes.fromhex(record.digest), record.platform_signature or b"")
+            case State.RUNNING if run is not None and run.stage is Stage.COMPLETE:
+                return JobState(job, "done", attempt=run.attempt)
+        return JobState(job, record.state.value)
+
+    def _last_word(self, record: JobRecord) -> ControlMessage | None:
+        """Return what is said of a job that has ended; saying it twice does no harm."""
+        self._attempts.pop(record.id, None)
+        match record.state:
+            case State.DONE:
+                return JobState(record.id, "done", attempt=record.attempts) if self._bank else None
+            case State.FAILED:
+                code = CODES[record.code].peer if record.code in CODES else "failed"
+                return JobState(record.id, "failed", code)
+            case State.REFUSED:
+                return None if self._bank else Refuse(record.id, record.code or "person")
+            case State.CANCELLED:
+                return Cancel(record.id)
+            case State.EXPIRED:
+                return JobState(record.id, "expired")
+        return None
+
+    # -- listening
+
+    def _ended_word(self, message: ControlMessage) -> bool:
+        return isinstance(message, JobState) and message.state in (
+            "failed",
+            "refused",
+            "cancelled",
+            "expired",
+            "unknown",
+        )
+
+    def _about(self, record: JobRecord, message: Accept | Refuse | Cancel | Start | JobState) -> Answer:
+        job = record.id
+        if record.state.ended:
+            if isinstance(message, Cancel | Refuse) or self._ended_word(message):
+                return Answer()
+            if not self._bank and isinstance(message, JobState) and message.state == "done":
+                return Answer()
+            word = self._last_word(record)
+            return Answer(() if word is None else (word,))
+        who = partner(record.partner)
+        match message:
+            case Cancel():
+                self._jobs.cancel(job, who)
+                return Answer(orders=(Order(Do.DROP, job),))
+            case Refuse(_, reason) if self._bank and record.state is State.PROPOSED:
+                self._jobs.refuse(job, who, reason)
+            case Accept() if self._bank:
+                return self._accepted(record, message)
+            case Start(_, attempt) if not self._bank:
+                return self._started(record, attempt)
+            case JobState(_, "failed" | "expired" | "cancelled" | "refused" as state):
+                return self._ended_there(record, state)
+            case JobState(_, "done", _, attempt):
+                return Answer(orders=(Order(Do.PARTNER_COMPLETE if self._bank else Do.SETTLE, job, attempt),))
+            case JobState(_, "accepted", _, attempt) if self._bank:
+                return self._cut_there(record, attempt)
+        return Answer()
+
+    def _accepted(self, record: JobRecord, message: Accept) -> Answer:
+        if record.state is State.PROPOSED:
+            known = self._node.partners.get(record.partner)
+            verify_contract(
+                known.identity or bytes(32), bytes.fromhex(record.digest), message.signature, "platform"
+            )
+            self._jobs.accept(record.id, partner(record.partner), message.contract.hex(), message.signature)
+            return Answer()
+        run = self._run_of(record.id)
+        if record.state is State.RUNNING and run is not None:
+            if run.stage is Stage.WAITING:
+                return Answer((Start(record.id, run.attempt),))
+            if run.stage is Stage.COMPLETE:
+                # It has lost its part with its process, or it would say that it is complete.
+                return Answer(orders=(Order(Do.CUT, record.id),))
+        return Answer()
+
+    def _cut_there(self, record: JobRecord, attempt: int) -> Answer:
+        run = self._run_of(record.id)
+        if record.state is not State.RUNNING or run is None:
+            return Answer()
+        if attempt == run.attempt:
+            return Answer(orders=(Order(Do.CUT, record.id),))
+        return Answer((Start(record.id, run.attempt),)) if run.stage is Stage.WAITING else Answer()
+
+    def _started(self, record: JobRecord, attempt: int) -> Answer:
+        run = self._run_of(record.id)
+        begin = Order(Do.BEGIN, record.id, attempt)
+        if record.state is State.ACCEPTED:
+            return Answer(orders=(begin,))
+        if record.state is State.RUNNING and run is not None and run.attempt < attempt:
+            return Answer(orders=(Order(Do.CUT, record.id), begin))
+        return Answer()
+
+    def _ended_there(self, record: JobRecord, state: str) -> Answer:
+        if state == "failed" and record.state in (State.ACCEPTED, State.RUNNING):
+            return Answer(orders=(Order(Do.FAIL, record.id),))
+        code = "expired" if state == "expired" else "cancelled"
+        self._jobs.cancel(record.id, partner(record.partner), code)
+        return Answer(orders=(Order(Do.DROP, record.id),))
+
+    def _proposed(self, bank: str, message: Propose) -> Answer:
+        known = self._known(message.job)
+        if known is not None and known.partner == bank and known.state.ended:
+            word = self._last_word(known)
+            return Answer(() if word is None else (word,))
+        reason = consider(self._node, self._jobs, self.catalogue, bank, message)
+        return Answer() if reason is None else Answer((Refuse(message.job, reason),))
+
+    def _known(self, job: str) -> JobRecord | None:
+        try:
+            return self._jobs.get(job)
+        except UsageError as error:
+            if error.code.name != "unknown_job":
+                raise
+            return None
+
+
+def _proposal(record: JobRecord) -> Propose:
+    contract = record.contract or b""
+    return Propose(
+        record.id,
+        rfc8785.dumps(dict(record.table)),
+        contract,
+        bytes.fromhex(json.loads(contract)["card"]),
+        record.bank_signature or b"",
+    )

@@ -1,0 +1,168 @@
+"""The control stream between two standing nodes, kept until it breaks; the same at both ends.
+
+Each node asks its store twice a second what there is to say, so that what people do with the command reaches the
+partner without either waiting for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from party.agent import Agent, Do, Order
+from party.running import Runs
+from party.spool import disk_error
+from party.transport import ControlLink
+from psi.errors import LinkLost, PeerViolation, UsageError, VeiljoinError
+from psi.suites import PROTOCOL_VERSION
+from veiljoin.control_messages import ControlHello, ControlMessage
+
+POLL_SECONDS: Final = 0.5
+# How often leases are renewed and what has run out is looked for.
+TIDY_SECONDS: Final = 3.0
+_GREETING_SECONDS: Final = 30.0
+_LOCK_FILE: Final = "node.lock"
+T = TypeVar("T")
+# What a side does with the messages that are its alone; the others go to the agent.
+Special = Callable[[ControlMessage], Awaitable[Sequence[ControlMessage] | None]]
+
+
+class Desk:
+    """A node's agent and its attempts, shared by all its conversations: one at a time asks the agent."""
+
+    def __init__(self, agent: Agent, runs: Runs) -> None:
+        self.agent = agent
+        self.runs = runs
+        self._turn = asyncio.Lock()
+
+    async def ask(self, question: Callable[[], T]) -> T:
+        """Return the agent's answer, from a thread: it reads the store."""
+        async with self._turn:
+            return await asyncio.to_thread(question)
+
+    async def carry_out(self, order: Order) -> None:
+        """Do what a message asks."""
+        runs, job = self.runs, order.job
+        match order.do:
+            case Do.BEGIN:
+                await runs.begin(job, order.attempt)
+            case Do.CUT:
+                await runs.cut(job, "peer_cut")
+            case Do.FAIL:
+                await runs.fail(job, "peer_aborted")
+            case Do.DROP:
+                await runs.drop(job)
+            case Do.PARTNER_COMPLETE:
+                await runs.partner_complete(job, order.attempt)
+            case Do.SETTLE:
+                await runs.settle(job, order.attempt)
+
+
+class Conversation:
+    """One control stream. ``silence`` is how long nothing may be heard, in seconds (``None``: as long as it lasts)."""
+
+    def __init__(self, link: ControlLink, desk: Desk, special: Special, silence: float | None = None) -> None:
+        self._link = link
+        self._desk = desk
+        self._special = special
+        self._silence = silence
+        self._outbox: asyncio.Queue[ControlMessage] = asyncio.Queue(256)
+        self._greeted: ControlHello | None = None
+
+    async def say(self, message: ControlMessage) -> None:
+        """Send ``message`` when its turn comes."""
+        await self._outbox.put(message)
+
+    async def last(self, begun: Callable[[], None]) -> None:
+        """Talk until the stream ends, which raises; ``begun`` is called once both have greeted."""
+        agent, partner = self._desk.agent, self._link.partner
+        await self._greet()
+        try:
+            async with asyncio.timeout(_GREETING_SECONDS):
+                hello = await self._link.receive()
+        except TimeoutError:
+            raise LinkLost(f"The node of {partner} did not greet.") from None
+        if not isinstance(hello, ControlHello):
+            raise PeerViolation(f"The node of {partner} did not begin with its greeting.")
+        if hello.protocol_version != PROTOCOL_VERSION:
+            raise PeerViolation(
+                f"The node of {partner} speaks protocol version {hello.protocol_version}, "
+                f"this one {PROTOCOL_VERSION}.",
+                hint="update the older of the two nodes",
+            )
+        await self._desk.ask(lambda: agent.receive(partner, hello))
+        await self._desk.ask(lambda: agent.connected(partner))
+        begun()
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._listen(), self._speak(), self._poll()):
+                tasks.create_task(work)
+
+    async def _greet(self) -> None:
+        hello = await self._desk.ask(self._desk.agent.hello)
+        if self._greeted is None or dataclasses.replace(hello, time=0) != self._greeted:
+            self._greeted = dataclasses.replace(hello, time=0)
+            await self._link.send(hello)
+
+    async def _listen(self) -> None:
+        agent, partner = self._desk.agent, self._link.partner
+        while True:
+            try:
+                async with asyncio.timeout(self._silence):
+                    message = await self._link.receive()
+            except TimeoutError:
+                raise LinkLost(f"The node of {partner} is connected and silent.") from None
+            special = await self._special(message)
+            if special is not None:
+                for each in special:
+                    await self.say(each)
+                continue
+            answer = await self._desk.ask(lambda message=message: agent.receive(partner, message))  # type: ignore[misc]
+            for each in answer.messages:
+                await self.say(each)
+            for order in answer.orders:
+                await self._desk.carry_out(order)
+
+    async def _speak(self) -> None:
+        while True:
+            message = await self._outbox.get()
+            await self._link.send(message)
+
+    async def _poll(self) -> None:
+        agent, partner = self._desk.agent, self._link.partner
+        while True:
+            for message in await self._desk.ask(lambda: agent.news(partner)):
+                await self.say(message)
+            await asyncio.sleep(POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the home ``folder`` for this process. Raises ``UsageError`` if another node runs over it."""
+    try:
+        handle = os.open(folder / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise disk_error(error, folder) from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"A node runs over {folder} already.", hint="stop that one first, or use another home"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def first_of(group: BaseExceptionGroup[VeiljoinError]) -> VeiljoinError:
+    """Return the error that says most: a violation before the end of the stream that followed from it."""
+    flat: list[VeiljoinError] = []
+    for error in group.exceptions:
+        flat.append(first_of(error) if isinstance(error, BaseExceptionGroup) else error)
+    return min(flat, key=lambda error: isinstance(error, LinkLost))

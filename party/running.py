@@ -1,0 +1,373 @@
+"""The attempts that a standing node runs: each in a process of its own, under the store's lease.
+
+A job is done only once both sides' parts are complete: the platform says when its own is, the bank then ends the job
+and says so, and only then does either publish. So whichever process dies, there is one result on each side or none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from party.catalogue import Catalogue
+from party.jobprocess import Ending, JobProcess
+from party.jobrecords import JobRecord
+from party.jobs import Jobs
+from party.jobstates import JobState
+from party.node import Node
+from party.nodefile import BANK
+from party.passing import INHERITED
+from party.runner import SideConfig
+from party.workroom import Workroom
+from psi.errors import PeerViolation, UsageError, VeiljoinError
+
+LEASE: Final = datetime.timedelta(seconds=15)
+# How long the bank waits for the stream of a job that it has started.
+JOIN_SECONDS: Final = 60.0
+_DIAL_SECONDS: Final = 30.0
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Stage(StrEnum):
+    """How far an attempt is."""
+
+    WAITING = "waiting"  # at the bank, for the partner's stream
+    WORKING = "working"
+    COMPLETE = "complete"  # the own part is whole, the other side's may not be
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt. ``partner_complete``: at the bank, whether the platform's part is whole."""
+
+    job: str
+    partner: str
+    attempt: int
+    stage: Stage
+    since: float
+    partner_complete: bool = False
+    process: JobProcess | None = None
+    fault: VeiljoinError | None = None
+
+
+class Runs:
+    """The attempts of this node's process ``instance``. ``tell`` is told what happens, for the node's log.
+
+    To be used inside one event loop. Steps that find the job taken or ended elsewhere end the attempt quietly.
+    """
+
+    def __init__(self, node: Node, jobs: Jobs, instance: str, tell: Tell) -> None:
+        self._node = node
+        self._jobs = jobs
+        self._instance = instance
+        self._tell = tell
+        self._lock = asyncio.Lock()
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.workroom = Workroom(node.home.folder.absolute())
+
+    def get(self, job: str) -> Run | None:
+        """Return the attempt of ``job`` that is under way here."""
+        return self._runs.get(job)
+
+    def busy(self, partner: str) -> bool:
+        """Return whether a job with ``partner`` is under way here."""
+        return any(run.partner == partner for run in self._runs.values())
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    # -- beginning
+
+    async def open(self, job: str) -> Run | None:
+        """At the bank: take the job's lease and wait for the partner's stream."""
+        async with self._lock:
+            return await self._begin(job, None, Stage.WAITING)
+
+    async def begin(self, job: str, attempt: int) -> None:
+        """At the platform: take the lease and dial; ``attempt`` is the bank's count."""
+        async with self._lock:
+            run = await self._begin(job, attempt, Stage.WORKING)
+        if run is not None:
+            self._task(self._work(run, None))
+
+    def claim(self, partner: str, job: str) -> Run:
+        """At the bank: give the attempt that waits for this stream. Raises ``PeerViolation`` if none does."""
+        run = self._runs.get(job)
+        if run is None or run.partner != partner or run.stage is not Stage.WAITING:
+            raise PeerViolation(
+                f"{partner} opened a stream for a job that does not wait for it.",
+                hint="if it goes on, compare both nodes' versions",
+            )
+        run.stage = Stage.WORKING
+        return run
+
+    def attach(self, run: Run) -> socket.socket:
+        """At the bank: start the process of ``run``; returns the node's end of its stream."""
+        own, theirs = socket.socketpair()
+        self._task(self._work(run, theirs))
+        return own
+
+    async def _begin(self, job: str, attempt: int | None, stage: Stage) -> Run | None:
+        if job in self._runs:
+            return None
+        try:
+            record = await asyncio.to_thread(self._jobs.start, job, self._instance, LEASE)
+            number = attempt or record.attempts
+            await asyncio.to_thread(self.workroom.prepare, job, number)
+        except UsageError as error:
+            self._say(job, "not_started", error)
+            return None
+        run = Run(job, record.partner, number, stage, time.monotonic())
+        self._runs[job] = run
+        self._tell({"event": "job", "job": job, "state": "running", "attempt": number})
+        return run
+
+    def _task(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- the process
+
+    async def _work(self, run: Run, end: socket.socket | None) -> None:
+        try:
+            config = await asyncio.to_thread(self._config, run, end)
+            run.process = await JobProcess.start(config, end)
+            self._tell(
+                {"event": "process", "job": run.job, "attempt": run.attempt, "pid": run.process.pid}
+            )
+            if self._runs.get(run.job) is not run:
+                await run.process.stop()
+            ending = await run.process.follow(lambda event: self._heard(run, event))
+        except VeiljoinError as error:
+            if end is not None:
+                end.close()
+            ending = Ending(False, error.code.name, error.message, error.hint)
+        async with self._lock:
+            if self._runs.get(run.job) is run:
+                await self._ended(run, ending)
+
+    def _config(self, run: Run, end: socket.socket | None) -> SideConfig:
+        node, record = self._node, self._jobs.get(run.job)
+        partner = node.partners.get(run.partner)
+        data = Catalogue(node.home.store, node.clock).get(record.dataset)
+        room = self.workroom.room(run.job, run.attempt)
+        bank = node.file.role == BANK
+        return SideConfig(
+            side=node.file.role,
+            job_table=record.table,
+            job_source=f"job {run.job[:8]}",
+            contract=record.contract or b"",
+            data=data.path,
+            work=room / "work",
+            staging=self.workroom.staging(run.job, run.attempt),
+            address=f"{INHERITED}{end.fileno()}" if end is not None else partner.address or "",
+            patience=_DIAL_SECONDS,
+            identity=node.credentials.identity(),
+            tls=None if bank else node.credentials.material(),
+            partner_san=partner.san,
+            home=node.home.folder.absolute(),
+            store=node.file.store,
+            dataset=record.dataset,
+            partner=run.partner,
+            delimiter=data.delimiter,
+            encoding=data.encoding,
+        )
+
+    def _heard(self, run: Run, event: Mapping[str, Any]) -> None:
+        if event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
+            try:
+                self.workroom.note_progress(run.job, run.attempt, event)
+            except UsageError as error:
+                self._say(run.job, "not_shown", error)
+
+    async def _ended(self, run: Run, ending: Ending) -> None:
+        if run.fault is not None and not ending.done:
+            fault = run.fault
+            ending = Ending(False, fault.code.name, fault.message, fault.hint)
+        if not ending.done:
+            self._tell(
+                {
+                    "event": "ended",
+                    "job": run.job,
+                    "code": ending.code,
+                    "text": ending.message,
+                    "hint": ending.hint,
+                }
+            )
+            await self._give_up(run, ending.code, cut=ending.cut)
+            return
+        try:
+            await asyncio.to_thread(self.workroom.complete, run.job, run.attempt)
+        except UsageError as error:
+            self._say(run.job, "not_kept", error)
+            await self._give_up(run, error.code.name, cut=False)
+            return
+        run.stage, run.process = Stage.COMPLETE, None
+        if run.partner_complete:
+            await self._finish(run)
+
+    # -- ending
+
+    async def cut(self, job: str, code: str) -> None:
+        """End the attempt; another may follow."""
+        async with self._lock:
+            run = self._runs.get(job)
+            if run is not None:
+                await self._give_up(run, code, cut=True)
+
+    async def drop(self, job: str) -> None:
+        """End the attempt of a job that has ended otherwise."""
+        async with self._lock:
+            await self._drop(job)
+
+    async def fail(self, job: str, code: str) -> None:
+        """End the job without a result."""
+        async with self._lock:
+            await self._drop(job)
+            await self._step(job, lambda: self._jobs.fail(job, self._instance, code))
+
+    async def partner_complete(self, job: str, attempt: int) -> None:
+        """At the bank: note that the platform's part of ``attempt`` is whole."""
+        async with self._lock:
+            run = self._runs.get(job)
+            if run is not None and run.attempt == attempt and run.stage is not Stage.WAITING:
+                run.partner_complete = True
+                if run.stage is Stage.COMPLETE:
+                    await self._finish(run)
+
+    async def settle(self, job: str, attempt: int) -> None:
+        """At the platform: the bank has ended the job with ``attempt``; do the same with the own part of it."""
+        async with self._lock:
+            run = self._runs.get(job)
+            if run is None and self.workroom.is_complete(job, attempt):
+                # Left by a process of this node that died between its own end and the bank's word.
+                if await self._step(job, lambda: self._jobs.start(job, self._instance, LEASE)) is None:
+                    return
+                run = Run(job, "", attempt, Stage.COMPLETE, time.monotonic())
+                self._runs[job] = run
+            if run is not None and run.stage is Stage.COMPLETE and run.attempt == attempt:
+                await self._finish(run)
+            elif run is None:
+                await self._step(job, lambda: self._jobs.fail(job, self._instance, "result_lost"))
+
+    async def _finish(self, run: Run) -> None:
+        keep = datetime.timedelta(days=self._node.home.policy.result_days)
+        done = await self._step(run.job, lambda: self._jobs.finish(run.job, self._instance, keep))
+        if done is None:
+            await self._drop(run.job)
+            return
+        self._runs.pop(run.job, None)
+        try:
+            folder = await asyncio.to_thread(self.workroom.publish, run.job, run.attempt)
+        except UsageError as error:
+            # It is complete and stays where it is; the node publishes it when it starts again.
+            self._say(run.job, "not_published", error)
+            return
+        self._tell({"event": "result", "job": run.job, "folder": str(folder)})
+
+    async def _give_up(self, run: Run, code: str, *, cut: bool) -> None:
+        await self._drop(run.job)
+        if cut:
+            await self._step(run.job, lambda: self._jobs.retry(run.job, self._instance, code))
+        else:
+            await self._step(run.job, lambda: self._jobs.fail(run.job, self._instance, code))
+
+    async def _drop(self, job: str) -> None:
+        run = self._runs.pop(job, None)
+        if run is None:
+            return
+        if run.process is not None:
+            await run.process.stop()
+        await asyncio.to_thread(self.workroom.discard, job)
+
+    async def _step(self, job: str, step: Callable[[], JobRecord]) -> JobRecord | None:
+        """Take a step of the store; one that another process was faster with, or a person, is told and passed over."""
+        try:
+            record = await asyncio.to_thread(step)
+        except UsageError as error:
+            if error.code.name not in ("wrong_state", "unknown_job"):
+                raise
+            self._say(job, "passed_over", error)
+            return None
+        self._tell({"event": "job", "job": job, "state": record.state.value, "code": record.code})
+        return record
+
+    def _say(self, job: str, event: str, error: VeiljoinError) -> None:
+        self._tell(
+            {
+                "event": event,
+                "job": job,
+                "code": error.code.name,
+                "text": error.message,
+                "hint": error.hint,
+            }
+        )
+
+    # -- time
+
+    async def renew(self) -> None:
+        """Keep the leases; an attempt whose job was cancelled or taken over ends. Cuts those nobody joined."""
+        for run in list(self._runs.values()):
+            try:
+                await asyncio.to_thread(self._jobs.renew, run.job, self._instance, LEASE)
+            except UsageError as error:
+                if error.code.name not in ("wrong_state", "unknown_job"):
+                    raise
+                async with self._lock:
+                    if self._runs.get(run.job) is run:
+                        await self._drop(run.job)
+                continue
+            if run.stage is Stage.WAITING and time.monotonic() - run.since > JOIN_SECONDS:
+                await self.cut(run.job, "peer_absent")
+
+    async def tidy(self) -> None:
+        """End what others left running, and what has run out: a result is removed before its job expires."""
+        for record in await asyncio.to_thread(self._jobs.lapse, self._instance):
+            self._tell({"event": "job", "job": record.id, "state": record.state.value, "code": record.code})
+        for record in await asyncio.to_thread(self._jobs.due):
+            job = record.id
+            async with self._lock:
+                await self._drop(job)
+                await asyncio.to_thread(self.workroom.remove_result, job)
+                await self._step(job, lambda job=job: self._jobs.expire(job, self._instance))  # type: ignore[misc]
+
+    async def recover(self) -> None:
+        """Put in order what a process of this node left that died."""
+        await asyncio.to_thread(self.workroom.recover, self._fate)
+
+    def _fate(self, job: str) -> str:
+        try:
+            state = self._jobs.get(job).state
+        except UsageError:
+            return "discard"
+        if state is JobState.DONE:
+            return "publish"
+        waits = self._node.file.role != BANK and state in (JobState.RUNNING, JobState.ACCEPTED)
+        return "keep" if waits else "discard"
+
+    async def close(self) -> None:
+        """End every attempt, so that the next process of this node need not wait for the leases."""
+        async with self._lock:
+            for run in list(self._runs.values()):
+                kept = run.stage is Stage.COMPLETE and self._node.file.role != BANK
+                self._runs.pop(run.job, None)
+                if run.process is not None:
+                    await run.process.stop()
+                if not kept:
+                    await asyncio.to_thread(self.workroom.discard, run.job)
+                await self._step(
+                    run.job,
+                    lambda job=run.job: self._jobs.retry(job, self._instance, "node_stopped"),  # type: ignore[misc]
+                )
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,142 @@
+"""Two standing nodes from nothing to results, with the real command: enrolment, approvals, runs, faults.
+
+The tests share one pair of nodes and follow each other, as jobs between two parties do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from client.dialer import dial
+from party.node import Node
+from party.runner import SOFTWARE
+from party.synthetic import Pair
+from psi.errors import VeiljoinError
+from psi.suites import PROTOCOL_VERSION
+from tests.e2e.command import Running, Sandbox, needs_proc
+from tests.e2e.standing import Standing, rule
+from veiljoin.messages import Hello
+
+OTHER = "other"
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory, small: Pair) -> Standing:
+    """Two enrolled partners, and a dataset at the bank and at the first of them; no node runs."""
+    nodes = Standing(Sandbox(tmp_path_factory.mktemp("standing")))
+    with nodes.serving(partner=False):
+        nodes.enrol()
+        nodes.enrol(OTHER)
+    nodes.add(nodes.bank, "customers", small.bank, "mobile")
+    nodes.add(nodes.home(), "users", small.platform, "phone")
+    (nodes.home() / "policy.toml").write_text(rule(["users"], "audience"))
+    return nodes
+
+
+@pytest.fixture(scope="module")
+def nodes(standing: Standing) -> Iterator[list[Running]]:
+    """The bank's node and the first partner's, running from the second test on."""
+    with standing.serving() as running:
+        yield running
+    for node in running:
+        # Who runs a node may collect what it prints.
+        assert not re.search(r"1[3-9]\d{9}", node.finish().stdout)
+
+
+def matches(standing: Standing, job: str, pair: Pair) -> None:
+    """Check the list that the platform has, that the bank has none, and that nothing is left of the work."""
+    told = standing.result(standing.home(), job)
+    with open(Path(told["folder"]) / "matches.csv", newline="") as file:
+        assert len(list(csv.reader(file))) - 1 == pair.common_persons
+    assert "matches.csv" not in standing.result(standing.bank, job)["files"]
+    for home in (standing.bank, standing.home()):
+        assert list((home / "work").iterdir()) == []
+
+
+def ran(standing: Standing, job: str) -> None:
+    """Wait until a job is done on both sides."""
+    for home in (standing.bank, standing.home()):
+        assert standing.wait(home, job, "done", "failed") == "done"
+
+
+def test_a_person_accepts_while_no_node_runs(standing: Standing) -> None:
+    file = standing.sandbox.job(
+        "measure",
+        receiver="both",
+        bank={"identifier": "mobile", "time": "converted_at", "values": {"amount": {"max": 5000}}},
+        platform={"identifier": "phone", "time": "exposed_at", "groups": ["campaign"]},
+        window={"days": 7},
+    )
+    with standing.serving():
+        job = standing.draft(file)
+        assert standing.wait(standing.home(), job, "proposed", "refused") == "proposed"
+    standing.command("job", "approve", job, "--home", standing.home(), "--as", "carol")
+    with standing.serving():
+        ran(standing, job)
+    bank, platform = (standing.result(home, job) for home in (standing.bank, standing.home()))
+    assert bank["result"]["groups"] == platform["result"]["groups"] != []
+    assert "report.html" in bank["files"]
+
+
+def test_a_standing_rule_accepts_and_both_sides_have_their_result(
+    standing: Standing, nodes: list[Running], small: Pair
+) -> None:
+    job = standing.draft(standing.sandbox.job())
+    ran(standing, job)
+    matches(standing, job, small)
+    approvals = standing.data("job", "show", job, "--home", standing.home())["approvals"]
+    assert [(each["actor"], each["role"]) for each in approvals] == [("rule:usual", "standing_rule")]
+
+
+@needs_proc
+@pytest.mark.parametrize("side", ["bank", "platform"])
+def test_a_job_whose_process_is_killed_runs_again_and_has_one_result(
+    standing: Standing, nodes: list[Running], small: Pair, side: str
+) -> None:
+    at = ("bank", "platform").index(side)
+    gate = standing.hold("order")
+    job = standing.draft(standing.sandbox.job())
+    standing.wait_for_phase((standing.bank, standing.home())[at], job, "order")
+    os.kill(process(nodes[at], job), signal.SIGKILL)
+    gate.unlink()
+    ran(standing, job)
+    matches(standing, job, small)
+    for each in (standing.bank, standing.home()):
+        steps = standing.steps(each, job)
+        assert steps.count("finish") == 1
+        assert steps.count("start") == steps.count("retry") + 1 == 2
+
+
+def process(node: Running, job: str) -> int:
+    """The process id of a job's first attempt."""
+    return int(node.wait_for(lambda event: event["event"] == "process" and event["job"] == job)["pid"])
+
+
+def test_another_partner_cannot_reach_the_job(standing: Standing, nodes: list[Running], small: Pair) -> None:
+    async def intrude(job: str) -> None:
+        with Node.open(standing.home(OTHER)) as node:
+            tls = node.credentials.material()
+        async with dial(standing.listen, tls, patience=10) as link:
+            await link.send(Hello(PROTOCOL_VERSION, job, SOFTWARE))
+            await link.receive()
+
+    gate = standing.hold("agree")
+    job = standing.draft(standing.sandbox.job())
+    # The partner's process has dialled and not yet greeted: the bank waits for it.
+    standing.wait_for_phase(standing.home(), job, "agree")
+    with pytest.raises(VeiljoinError):
+        asyncio.run(intrude(job))
+    assert standing.state(standing.bank, job) == "running"
+    gate.unlink()
+    ran(standing, job)
+    matches(standing, job, small)
+    assert standing.steps(standing.bank, job).count("start") == 1
+    assert standing.data("job", "list", "--home", standing.bank, "--partner", OTHER)["jobs"] == []

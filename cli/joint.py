@@ -41,7 +41,8 @@ _TEXT: Final = {
         "history": "history:",
     },
     "zh": {
-        "drafted": "任务 {job} 已起草：{kind}，合作方 {partner}，数据集 {dataset} 与 {partner_dataset}，有效期至 {until}。",
+        "drafted": "任务 {job} 已起草：{kind}，合作方 {partner}，数据集 {dataset} 与 {partner_dataset}，"
+        "有效期至 {until}。",
         "approve": "由另一人批准：veiljoin job approve {short} --home {home} --as NAME",
         "told": "{partner} 的自述信息更新于 {seen}。",
         "approved": "任务 {short} 已由 {actor} 批准；{partner} 的节点连接后即发出提议。",

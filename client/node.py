@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
 from client.dialer import dial_control
 from party import renewal
 from party.agent import Agent
-from party.conversation import TIDY_SECONDS, Conversation, Desk, alone, first_of
+from party.conversation import TIDY_SECONDS, Conversation, Desk, alone, first_of, instance_of
 from party.jobs import Jobs
 from party.node import Node
 from party.running import Runs, Tell
@@ -28,8 +27,8 @@ _PING_SECONDS: Final = 10.0
 _SILENCE: Final = 35.0
 
 
-class _Renewed(Exception):  # noqa: N818 - no error: the channel is made anew with the new certificate
-    """The certificate was renewed."""
+class _Renewed(Exception):
+    """No error: the certificate was renewed, and the channel is to be made anew with it."""
 
 
 class PartnerNode:
@@ -38,13 +37,13 @@ class PartnerNode:
     def __init__(self, node: Node, software: str, tell: Tell) -> None:
         self._node = node
         self._tell = tell
-        instance = f"platform-{secrets.token_hex(8)}"
+        instance = instance_of(node.home.folder, node.file.role)
         jobs = Jobs(node.home.store, node.file.role, node.clock)
         self._runs = Runs(node, jobs, instance, tell)
         self._desk = Desk(Agent(node, jobs, instance, software, self._runs.get), self._runs)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set. Raises ``UsageError`` once the certificate has expired, which ends the access."""
+        """Work until ``stop`` is set. Raises ``UsageError`` once the certificate has expired."""
         with alone(self._node.home.folder):
             await self._runs.recover()
             works = [asyncio.create_task(work) for work in (self._keep(), self._tick(), stop.wait())]

@@ -276,11 +276,14 @@ class Agent:
 
     def _proposed(self, bank: str, message: Propose) -> Answer:
         known = self._known(message.job)
-        if known is not None and known.partner == bank and known.state.ended:
-            word = self._last_word(known)
-            return Answer(() if word is None else (word,))
-        reason = consider(self._node, self._jobs, self.catalogue, bank, message)
-        return Answer() if reason is None else Answer((Refuse(message.job, reason),))
+        if known is None or known.partner != bank or not known.state.ended:
+            reason = consider(self._node, self._jobs, self.catalogue, bank, message)
+            if reason is not None:
+                return Answer((Refuse(message.job, reason),))
+            known = self._known(message.job)
+        # One that has ended, perhaps just now by the policy, was never among what there is to say.
+        word = self._last_word(known) if known is not None and known.state.ended else None
+        return Answer(() if word is None else (word,))
 
     def _known(self, job: str) -> JobRecord | None:
         try:

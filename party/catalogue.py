@@ -157,7 +157,7 @@ class Catalogue:
             columns = sum(len(one.columns) for one in others) + len(dataset.names)
             if len(others) >= MAX_DATASETS or columns > MAX_COLUMNS:
                 raise UsageError(
-                    f"A catalogue holds {MAX_DATASETS} datasets with {MAX_COLUMNS:,} columns in all, and this is more.",
+                    f"A catalogue holds {MAX_DATASETS} datasets with {MAX_COLUMNS:,} columns, and this is more.",
                     hint="register fewer, or files with fewer columns",
                 )
             if name in known:

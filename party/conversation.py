@@ -11,11 +11,13 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
 from party.agent import Agent, Do, Order
+from party.ledger import write_private
 from party.running import Runs
 from party.spool import disk_error
 from party.transport import ControlLink
@@ -65,7 +67,7 @@ class Desk:
 
 
 class Conversation:
-    """One control stream. ``silence`` is how long nothing may be heard, in seconds (``None``: as long as it lasts)."""
+    """One control stream. ``silence`` is for how many seconds nothing may be heard (``None``: no limit)."""
 
     def __init__(self, link: ControlLink, desk: Desk, special: Special, silence: float | None = None) -> None:
         self._link = link
@@ -141,11 +143,27 @@ class Conversation:
             await asyncio.sleep(POLL_SECONDS)
 
 
+def instance_of(folder: Path, role: str) -> str:
+    """Return the name under which the node of the home ``folder`` holds leases: the same at every start.
+
+    So what a process of this home held that died is known for its own, and not waited for.
+    """
+    path = folder / _LOCK_FILE
+    try:
+        if not path.exists():
+            write_private(path, secrets.token_hex(8).encode(), replace=False)
+        return f"{role}-{path.read_text(encoding='ascii').strip()}"
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            f"{path} cannot be read.", hint="remove it; it is made anew", code="unreadable_file"
+        ) from None
+
+
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the home ``folder`` for this process. Raises ``UsageError`` if another node runs over it."""
     try:
-        handle = os.open(folder / _LOCK_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        handle = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise disk_error(error, folder) from None
     try:

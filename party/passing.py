@@ -8,6 +8,7 @@ one job is no other's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 import grpc
 
-from party.transport import MAX_MESSAGE, Link
+from party.transport import GOODBYE_SECONDS, MAX_MESSAGE, Link
 from psi.errors import LinkLost, PeerAborted, PeerViolation
 from veiljoin.messages import Abort
 from veiljoin.v1 import session_pb2 as pb
@@ -72,10 +73,19 @@ class SocketStream:
         if self._writer is not None and not self._writer.is_closing() and self._writer.can_write_eof():
             self._writer.write_eof()
 
-    def close(self) -> None:
-        """Close this end."""
+    async def close(self) -> None:
+        """Close this end once what was sent has left, which is waited for no longer than a goodbye."""
+        if self._writer is None:
+            return
+        self._writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._writer.wait_closed()
+
+    def abort(self) -> None:
+        """Close this end at once."""
         if self._writer is not None:
-            self._writer.close()
+            self._writer.transport.abort()
 
     def _ended(self) -> None:
         for callback in self._callbacks:
@@ -107,7 +117,7 @@ async def inherited(address: str, partner: str) -> AsyncIterator[Link]:
     try:
         yield Link(stream, partner)
     finally:
-        stream.close()
+        await stream.close()
 
 
 async def pass_on(near: Link, far: SocketStream, first: Any) -> None:
@@ -139,13 +149,13 @@ async def pass_on(near: Link, far: SocketStream, first: Any) -> None:
 
     going, coming = asyncio.create_task(inward()), asyncio.create_task(outward())
     try:
-        await asyncio.wait((going, coming), return_when=asyncio.FIRST_EXCEPTION)
-        # What the partner sends ends before what the process has to say; its faults come first.
-        if going.done() and going.exception() is not None and not isinstance(going.exception(), LinkLost):
+        await asyncio.wait((going, coming), return_when=asyncio.FIRST_COMPLETED)
+        if not coming.done() and not isinstance(going.exception(), LinkLost):
+            # A fault of the partner ends it here; a partner that has left lets the process speak on.
             going.result()
         await coming
     finally:
+        far.abort()
         for task in (going, coming):
             task.cancel()
         await asyncio.gather(going, coming, return_exceptions=True)
-        far.close()

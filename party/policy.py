@@ -131,8 +131,8 @@ class Policy:
     budget: BudgetRules = BudgetRules()
     differencing: Differencing = Differencing()
     result_days: int = 90
-    standing: tuple[StandingRule, ...] = ()
     source: str = "the default policy"
+    standing: tuple[StandingRule, ...] = ()
 
 
 DEFAULT_POLICY: Final = Policy()

@@ -141,9 +141,7 @@ class Runs:
         try:
             config = await asyncio.to_thread(self._config, run, end)
             run.process = await JobProcess.start(config, end)
-            self._tell(
-                {"event": "process", "job": run.job, "attempt": run.attempt, "pid": run.process.pid}
-            )
+            self._tell({"event": "process", "job": run.job, "attempt": run.attempt, "pid": run.process.pid})
             if self._runs.get(run.job) is not run:
                 await run.process.stop()
             ending = await run.process.follow(lambda event: self._heard(run, event))
@@ -290,7 +288,7 @@ class Runs:
         await asyncio.to_thread(self.workroom.discard, job)
 
     async def _step(self, job: str, step: Callable[[], JobRecord]) -> JobRecord | None:
-        """Take a step of the store; one that another process was faster with, or a person, is told and passed over."""
+        """Take a step of the store; one that somebody was faster with is told and passed over."""
         try:
             record = await asyncio.to_thread(step)
         except UsageError as error:
@@ -341,8 +339,13 @@ class Runs:
                 await self._step(job, lambda job=job: self._jobs.expire(job, self._instance))  # type: ignore[misc]
 
     async def recover(self) -> None:
-        """Put in order what a process of this node left that died."""
+        """Put in order what a process of this node left that died; to be called while no other one can be there."""
         await asyncio.to_thread(self.workroom.recover, self._fate)
+        page = await asyncio.to_thread(lambda: self._jobs.list(states=(JobState.RUNNING,), limit=200))
+        for record in page.jobs:
+            if record.holder == self._instance:
+                job = record.id
+                await self._step(job, lambda job=job: self._jobs.retry(job, self._instance, "node_died"))  # type: ignore[misc]
 
     def _fate(self, job: str) -> str:
         try:

@@ -27,7 +27,7 @@ _PRIVATE: Final = 0o700
 
 
 class Workroom:
-    """The working and result folders of the home ``folder``. Methods raise ``UsageError`` if they can't be written."""
+    """The working and result folders of the home ``folder``. Raises ``UsageError`` if they can't be written."""
 
     def __init__(self, folder: Path) -> None:
         self._work = folder / WORK

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Sequence
 from typing import Final
 
 from party.agent import Agent
-from party.conversation import POLL_SECONDS, TIDY_SECONDS, Conversation, Desk, alone, first_of
+from party.conversation import POLL_SECONDS, TIDY_SECONDS, Conversation, Desk, alone, first_of, instance_of
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
@@ -38,7 +37,7 @@ class BankNode:
         self._software = software
         self._tell = tell
         self._limit = running
-        instance = f"bank-{secrets.token_hex(8)}"
+        instance = instance_of(node.home.folder, node.file.role)
         self._jobs = Jobs(node.home.store, node.file.role, node.clock)
         self._runs = Runs(node, self._jobs, instance, tell)
         agent = Agent(node, self._jobs, instance, software, self._runs.get)

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,26 +51,29 @@ class Standing:
 
     def data(self, *arguments: str | Path) -> dict[str, Any]:
         """The last line of a command with ``--json``."""
-        return json.loads(self.command(*arguments, "--json").splitlines()[-1])
+        told: dict[str, Any] = json.loads(self.command(*arguments, "--json").splitlines()[-1])
+        return told
 
-    @contextmanager
-    def serving(self, partner: bool = True) -> Iterator[list[Running]]:
-        """Run the nodes until the block ends; each is told to stop and has to do so well.
+    def start(self, role: str) -> AbstractContextManager[Running]:
+        """Start the node of ``role`` (server | client).
 
-        Processes of jobs can be held in the phases of ``HELD`` while their gate is there (:meth:`hold`).
+        Processes of its jobs can be held in the phases of ``HELD`` while their gate is there (:meth:`hold`).
         """
         gates = self.sandbox.folder / "gates"
         gates.mkdir(exist_ok=True)
-        environment = {"VEILJOIN_TEST_HOLD": HELD, "VEILJOIN_TEST_GATES": str(gates)}
-        hooks = ("hold",)
+        home = self.bank if role == "server" else self.home()
+        return self.sandbox.start(
+            *(role, "run", "--home", home, "--json"),
+            hooks=("hold",),
+            environment={"VEILJOIN_TEST_HOLD": HELD, "VEILJOIN_TEST_GATES": str(gates)},
+        )
+
+    @contextmanager
+    def serving(self, partner: bool = True) -> Iterator[list[Running]]:
+        """Run the nodes until the block ends; each is told to stop and has to do so well."""
         with ExitStack() as stack:
-            nodes: list[Running] = []
-            commands: list[tuple[str | Path, ...]] = [("server", "run", "--home", self.bank, "--json")]
-            if partner:
-                commands.append(("client", "run", "--home", self.home(), "--json"))
-            for command in commands:
-                started = self.sandbox.start(*command, hooks=hooks, environment=environment)
-                nodes.append(stack.enter_context(started))
+            roles = ("server", "client") if partner else ("server",)
+            nodes = [stack.enter_context(self.start(role)) for role in roles]
             nodes[0].wait_for(lambda event: event["event"] == "listening")
             if partner:
                 nodes[1].wait_for(lambda event: event["event"] == "online")

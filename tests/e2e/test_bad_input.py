@@ -231,11 +231,6 @@ def unknown_kind(table: Table) -> Options:
     return None
 
 
-def later_kind(table: Table) -> Options:
-    table.write_job(kind="lift")
-    return None
-
-
 def unknown_identifier(table: Table) -> Options:
     table.write_job(identifier="fone")
     return None
@@ -340,7 +335,6 @@ CASES = [
     Case(unknown_key, "unknown_key", ("min_gruop", "JOB.toml", "[policy]"), ("min_group",)),
     Case(unknown_top_key, "unknown_key", ("recipient", "JOB.toml"), ("receiver",)),
     Case(unknown_kind, "bad_setting", ("audiance", "JOB.toml"), ("audience",)),
-    Case(later_kind, "bad_setting", ("lift", "JOB.toml"), ("overlap", "audience")),
     Case(unknown_identifier, "bad_setting", ("fone",), ("phone",)),
     Case(unnamed_spelling, "bad_setting", ("sha256:phone",), ("sha256:phone:cn11",)),
     Case(unknown_suite, "bad_setting", ("x25519-ell",), ("x25519-ell2",)),

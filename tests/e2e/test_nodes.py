@@ -21,7 +21,7 @@ from party.runner import SOFTWARE
 from party.synthetic import Pair
 from psi.errors import VeiljoinError
 from psi.suites import PROTOCOL_VERSION
-from tests.e2e.command import Running, Sandbox, needs_proc
+from tests.e2e.command import NOTICED, Running, Sandbox, needs_proc
 from tests.e2e.standing import Standing, rule
 from veiljoin.messages import Hello
 
@@ -84,6 +84,25 @@ def test_a_person_accepts_while_no_node_runs(standing: Standing) -> None:
     bank, platform = (standing.result(home, job) for home in (standing.bank, standing.home()))
     assert bank["result"]["groups"] == platform["result"]["groups"] != []
     assert "report.html" in bank["files"]
+
+
+@needs_proc
+def test_a_bank_whose_node_is_killed_has_the_result_once_it_is_back(standing: Standing, small: Pair) -> None:
+    gate = standing.hold("order")
+    with standing.start("client") as platform:
+        with standing.start("server") as bank:
+            job = standing.draft(standing.sandbox.job())
+            standing.wait_for_phase(standing.bank, job, "order")
+            os.kill(bank.process.pid, signal.SIGKILL)
+            # Its jobs' processes notice that it is gone, and end by themselves.
+            gate.unlink()
+            assert bank.gone_within(NOTICED)
+        with standing.start("server"):
+            ran(standing, job)
+        assert platform.process.poll() is None
+    matches(standing, job, small)
+    for home in (standing.bank, standing.home()):
+        assert standing.steps(home, job).count("finish") == 1
 
 
 def test_a_standing_rule_accepts_and_both_sides_have_their_result(

@@ -1,4 +1,4 @@
-"""``veiljoin job``: joint jobs before they run; for now whether a campaign is large enough to show its effect."""
+"""``veiljoin job``: before a joint job is drafted: is the campaign large enough to show its effect?"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ The bank's node: its certificate authority, its partners and their access.
                                              prints a token for the partner, good for 15 minutes and one node
   veiljoin server confirm acme-ads --home BANK --as second
                                              another person types the fingerprint that the partner reads out
+  veiljoin server run --home BANK            the node: leave it running; all other commands work with and without it
   veiljoin server partners --home BANK       who has access, until when, and who waits
   veiljoin server revoke acme-ads --home BANK
                                              takes access away; open streams end within seconds
@@ -28,6 +29,7 @@ The partner's node. It only dials out: no port has to be opened, an HTTP proxy (
 
   veiljoin client join TOKEN --home ACME     makes keys here, shows a fingerprint, waits for the bank to confirm it
   veiljoin client doctor --home ACME         checks everything that a job needs, and says how to mend what fails
+  veiljoin client run --home ACME            the node: keeps the line to the bank and runs the jobs that were agreed
 
 Read the fingerprint out to the bank on a line that you know, such as the telephone number in your contract.
 """

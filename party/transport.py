@@ -8,6 +8,7 @@ certificate's SAN is checked on every call.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -80,7 +81,7 @@ class Traffic:
     received: int = 0
 
 
-class MessageStream(Generic[M]):
+class MessageStream(ABC, Generic[M]):
     """One stream to ``partner``, as messages. Created inside a running event loop.
 
     ``check`` is asked whether the partner may still call: before each message but a chunk is sent, and after it was
@@ -138,11 +139,13 @@ class MessageStream(Generic[M]):
         if self._check is not None and not isinstance(message, Chunk):
             await self._check()
 
+    @abstractmethod
     def _encode(self, message: M) -> Any:
-        raise NotImplementedError
+        """Return ``message`` as an envelope."""
 
+    @abstractmethod
     def _decode(self, envelope: Any) -> M:
-        raise NotImplementedError
+        """Return the message in ``envelope``. Raises ``PeerViolation``."""
 
 
 class Link(MessageStream[WireMessage]):

@@ -137,6 +137,15 @@ jobs = sa.Table(
     sa.Index("jobs_by_partner", "partner"),
     sqlite_autoincrement=True,
 )
+# One row per job that was cut: `reached` grows with what of the protocol is durable, `idle` counts the attempts in a
+# row that died without adding to it.
+job_progress = sa.Table(
+    "job_progress",
+    METADATA,
+    sa.Column("job", sa.Text, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("reached", sa.Integer, nullable=False),
+    sa.Column("idle", sa.Integer, nullable=False),
+)
 # Who agreed to what: an approval stays as evidence once an edit has voided it.
 approvals = sa.Table(
     "approvals",

@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from cli.operation_options import add_operation
+from cli.schedule_options import add_redrafts
+
 _RUN_SERVER = """\
 Runs the bank's node until it is told to stop (Ctrl-C, SIGTERM): lets partners enrol, proposes approved jobs to those
 that are on the line, and runs what they accept, each job in a process of its own. Jobs that a stop cuts short run
@@ -21,7 +24,8 @@ def add_runs(server: Any, client: Any) -> None:
     """Add ``run`` to both commands of a node."""
     run = _action(server, "run", "run the bank's node", _run_server, _RUN_SERVER, actor=False)
     run.add_argument("--jobs", type=_count, default=2, metavar="N", help="jobs at once (default 2)")
-    _action(client, "run", "run the partner's node", _run_client, _RUN_CLIENT, actor=False)
+    add_operation(run)
+    add_operation(_action(client, "run", "run the partner's node", _run_client, _RUN_CLIENT, actor=False))
 
 
 def add_jobs(jobs: Any) -> None:
@@ -34,11 +38,12 @@ def add_jobs(jobs: Any) -> None:
         "--partner-dataset", metavar="NAME", help="the partner's dataset (default: the one that fits)"
     )
     new.add_argument("--days", type=_count, default=7, metavar="N", help="days to be run in (default 7)")
+    add_redrafts(jobs, _action)
     listed = _action(jobs, "list", "list jobs, the newest first", _list, actor=False)
     listed.add_argument("--state", metavar="STATE", help="only jobs in this state")
     listed.add_argument("--partner", metavar="PARTNER", help="only jobs with this partner")
     _job(_action(jobs, "show", "show a job: disclosure card, approvals, history", _show, actor=False))
-    _job(
+    approve = _job(
         _action(
             jobs,
             "approve",
@@ -46,6 +51,12 @@ def add_jobs(jobs: Any) -> None:
             _approve,
         )
     )
+    approve.add_argument(
+        "--without-preflight",
+        action="store_true",
+        help="although the trial on test identifiers failed, or there was none; the history says who did so",
+    )
+    _job(_action(jobs, "preflight", "try a job on test identifiers again (bank)", _preflight))
     refuse = _job(_action(jobs, "refuse", "refuse a job", _refuse))
     refuse.add_argument(
         "--reason",
@@ -159,6 +170,12 @@ def _approve(arguments: argparse.Namespace) -> int:
     from cli.joint import approve
 
     return approve(arguments)
+
+
+def _preflight(arguments: argparse.Namespace) -> int:
+    from cli.preflight import again
+
+    return again(arguments)
 
 
 def _refuse(arguments: argparse.Namespace) -> int:

@@ -1,25 +1,32 @@
-"""``veiljoin job``: draft, list, show, approve, refuse and cancel joint jobs. All of it is done in the node's store,
-which a running node reads twice a second; none of it needs the node to run."""
+"""``veiljoin job``: draft, list, show, approve, refuse and cancel joint jobs.
+
+All of it is done in the node's store, which a running node reads twice a second; none of it needs the node to run.
+"""
 
 from __future__ import annotations
 
 import argparse
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from cli import preflight
 from cli.server import actor, shown_time
 from cli.summary import card_lines
+from party.agreement import REPEATS
 from party.consent import approve as accept
 from party.disclosure import card_for
-from party.drafting import draft_with
+from party.drafting import Draft, draft_with
 from party.jobfile import load_job, parse_job
 from party.jobrecords import JobRecord, person
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
 from party.nodefile import BANK
+from party.preflight import standing_of
+from party.schedulerecords import ScheduleApproval, ScheduleRecord
+from party.schedules import Schedules
 from psi.errors import UsageError
 
 _TEXT: Final = {
@@ -39,6 +46,8 @@ _TEXT: Final = {
         "approvals": "approvals:",
         "void": "void",
         "history": "history:",
+        "schedule": "by schedule {schedule}, which {drafter} drafted and {actor} approved on {at}",
+        "repeats": "repeats {job}",
     },
     "zh": {
         "drafted": "任务 {job} 已起草：{kind}，合作方 {partner}，数据集 {dataset} 与 {partner_dataset}，"
@@ -57,6 +66,8 @@ _TEXT: Final = {
         "approvals": "批准记录：",
         "void": "已失效",
         "history": "历史：",
+        "schedule": "由定期任务 {schedule} 产生：{drafter} 起草，{actor} 于 {at} 批准",
+        "repeats": "重复任务 {job}",
     },
 }
 STATES: Final = {
@@ -104,22 +115,35 @@ def new(arguments: argparse.Namespace) -> int:
             dataset=drafted.dataset,
             contract=drafted.contract,
         )
+    tell_drafted(arguments, record, drafted)
+    return 0
+
+
+def tell_drafted(
+    arguments: argparse.Namespace,
+    record: JobRecord,
+    drafted: Draft,
+    lines: Sequence[str] = (),
+    **more: Any,
+) -> None:
+    """Show a draft with its card: what policies changed, then ``lines``, then who goes on; ``more`` is for JSON."""
     if arguments.json:
         changes = [change.en for change in drafted.changes]
         facts = {"partner_dataset": drafted.partner_dataset, "changes": changes}
-        print(json.dumps(as_data(record) | facts, ensure_ascii=False))
-        return 0
+        print(json.dumps(as_data(record) | facts | more, ensure_ascii=False))
+        return
     text = _TEXT[arguments.lang]
     for change in drafted.changes:
         print(change.zh if arguments.lang == "zh" else change.en)
     for line in card_lines(card_for(drafted.job), drafted.contract.hash, arguments.lang):
         print(line)
     print()
+    for line in lines:
+        print(line)
     facts = _facts(record) | {"home": arguments.home, "partner_dataset": drafted.partner_dataset}
     print(text["told"].format(partner=record.partner, seen=shown_time(drafted.seen)))
     print(text["drafted"].format(**facts))
     print(text["approve"].format(**facts))
-    return 0
 
 
 def list_jobs(arguments: argparse.Namespace) -> int:
@@ -133,13 +157,15 @@ def list_jobs(arguments: argparse.Namespace) -> int:
         states = (JobState(arguments.state),)
     with Node.open(arguments.home) as node:
         found = jobs_of(node).list(states=states, partner=arguments.partner, limit=100).jobs
+        marks = {record.id: preflight.mark(node, record, arguments.lang) for record in found}
     if arguments.json:
         print(json.dumps({"jobs": [as_data(record) for record in found]}, ensure_ascii=False))
         return 0
     for record in found:
         state = STATES[arguments.lang][record.state.value]
         when = shown_time(record.changed)
-        print(f"{record.id[:_SHORT]}  {state:<10}  {record.kind:<9}  {record.partner:<20}  {when}")
+        line = f"{record.id[:_SHORT]}  {state:<10}  {record.kind:<9}  {record.partner:<20}  {when}"
+        print(f"{line}  {marks[record.id]}".rstrip())
     if not found:
         print(_TEXT[arguments.lang]["none"])
     return 0
@@ -151,9 +177,12 @@ def show(arguments: argparse.Namespace) -> int:
         jobs = jobs_of(node)
         record = jobs.find(arguments.job)
         approvals, events = jobs.approvals(record.id), jobs.events(record.id)
+        schedule, agreed = _schedule(node, record)
+        tried, role = standing_of(node, record), node.file.role
     if arguments.json:
         facts = as_data(record) | {
             "card": card_for(parse_job(record.table, record.id)).as_data(),
+            "preflight": preflight.as_data(tried),
             "approvals": [
                 {
                     "actor": each.actor,
@@ -174,19 +203,31 @@ def show(arguments: argparse.Namespace) -> int:
                 for each in events
             ],
         }
+        if schedule is not None:
+            facts["schedule"] = {
+                "schedule": schedule.id,
+                "drafter": schedule.drafter,
+                "approvers": [each.actor for each in agreed],
+            }
         print(json.dumps(facts, ensure_ascii=False))
         return 0
     text = _TEXT[arguments.lang]
     for line in _shown(record, arguments.lang):
+        print(line)
+    for line in preflight.lines(tried, record, role, arguments.lang):
         print(line)
     if approvals:
         print(text["approvals"])
     for approval in approvals:
         void = f"  ({text['void']})" if approval.voided else ""
         print(f"  {shown_time(approval.at)}  {approval.actor} ({approval.role}){void}")
+    if schedule is not None:
+        for each in agreed:
+            told = {"schedule": schedule.id[:_SHORT], "drafter": schedule.drafter, "actor": each.actor}
+            print("  " + text["schedule"].format(**told, at=shown_time(each.at)))
     print(text["history"])
     for event in events:
-        note = f" ({event.note})" if event.note else ""
+        note = _note(event.note, arguments.lang)
         state = STATES[arguments.lang][event.after.value]
         print(f"  {shown_time(event.at)}  {event.actor}: {event.step.value}{note} -> {state}")
     return 0
@@ -201,10 +242,13 @@ def approve(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             for line in _shown(record, arguments.lang):
                 print(line)
-        if node.file.role == BANK:
-            record, said = jobs.approve(record.id, person(who), record.digest), "approved"
-        else:
-            record, said = accept(node, jobs, record, who), "accepted"
+            for line in preflight.lines(standing_of(node, record), record, node.file.role, arguments.lang):
+                print(line)
+        with preflight.gate(node, record, who, without=arguments.without_preflight):
+            if node.file.role == BANK:
+                record, said = jobs.approve(record.id, person(who), record.digest), "approved"
+            else:
+                record, said = accept(node, jobs, record, who), "accepted"
     _tell(arguments, record, said, who)
     return 0
 
@@ -227,6 +271,29 @@ def cancel(arguments: argparse.Namespace) -> int:
         record = jobs.cancel(jobs.find(arguments.job).id, person(who))
     _tell(arguments, record, "cancelled", who)
     return 0
+
+
+def _schedule(
+    node: Node, record: JobRecord
+) -> tuple[ScheduleRecord | None, tuple[ScheduleApproval, ...]]:
+    """Return the schedule that made the job, if one did, and by whose approval."""
+    schedules = Schedules(node.home.store, node.clock)
+    schedule = schedules.of_job(record.id)
+    if schedule is None:
+        return None, ()
+    made = record.created
+    agreed = schedules.approvals(schedule.id)
+    return schedule, tuple(
+        each for each in agreed if each.at <= made and (each.voided is None or each.voided > made)
+    )
+
+
+def _note(note: str | None, language: str) -> str:
+    if not note:
+        return ""
+    if note.startswith(REPEATS):
+        note = _TEXT[language]["repeats"].format(job=note.removeprefix(REPEATS)[:_SHORT])
+    return f" ({note})"
 
 
 def as_data(record: JobRecord) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cli.job_options import add_datasets, add_jobs, add_policy, add_runs
 from cli.node_options import add_client, add_server
+from cli.operation_options import add_backup
 from psi.errors import UsageError, VeiljoinError
 
 _DESCRIPTION = """\
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add_jobs(jobs)
     add_policy(commands)
     add_runs(add_server(commands), add_client(commands))
+    add_backup(commands)
 
     bench = commands.add_parser("bench", help="the project's own benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)

@@ -10,7 +10,7 @@ _SERVER = """\
 The bank's node: its certificate authority, its partners and their access.
 
   veiljoin server init --home BANK --listen 0.0.0.0:7443 --address veiljoin.bank.example:7443
-                                             once: identity, authority and certificate
+                                             once: identity, authority and certificate; with --run it then runs
   veiljoin server invite acme-ads --home BANK
                                              prints a token for the partner, good for 15 minutes and one node
   veiljoin server confirm acme-ads --home BANK --as second
@@ -47,6 +47,9 @@ def add_server(commands: Any) -> Any:
     )
     init.add_argument("--address", metavar="HOST:PORT", help="what partners dial (default: --listen)")
     init.add_argument("--enrol-address", metavar="HOST:PORT", help="what partners dial to enrol")
+    init.add_argument(
+        "--run", dest="run_now", action="store_true", help="run the node at once, as `veiljoin server run` does"
+    )
     init.add_argument("--name", default="bank", help="the bank's name in every certificate (default bank)")
     _store(init)
     invite = _action(server, "invite", "print a token with which a partner's node can join once", _invite)

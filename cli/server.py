@@ -70,7 +70,7 @@ _STATES: Final = {
 
 
 def init(arguments: argparse.Namespace) -> int:
-    """Make a bank's node; returns the exit status."""
+    """Make a bank's node, and with --run begin to be it; returns the exit status."""
     ports = bank_ports(arguments.listen, arguments.enrol_listen, arguments.address, arguments.enrol_address)
     file = NodeFile(check_name(arguments.name, "bank"), BANK, ports, arguments.store)
     refuse_taken(arguments.home)
@@ -88,7 +88,13 @@ def init(arguments: argparse.Namespace) -> int:
         "enrol": str(ports.enrol_address),
     }
     _tell(arguments, facts, "made", "ports")
-    return 0
+    if not arguments.run_now:
+        return 0
+    # The command that starts it from the next time on, with what that takes where nothing is said.
+    from cli.main import main
+
+    shape = ("--lang", arguments.lang, *(("--json",) if arguments.json else ()))
+    return main(("server", "run", "--home", str(arguments.home), *shape))
 
 
 def invite(arguments: argparse.Namespace) -> int:
@@ -206,7 +212,7 @@ def shown_time(moment: datetime.datetime) -> str:
 
 def _tell(arguments: argparse.Namespace, facts: dict[str, Any], *lines: str) -> None:
     if arguments.json:
-        print(json.dumps(facts, ensure_ascii=False))
+        print(json.dumps(facts, ensure_ascii=False), flush=True)
         return
     for line in lines:
-        print(_TEXT[arguments.lang][line].format(**facts))
+        print(_TEXT[arguments.lang][line].format(**facts), flush=True)

@@ -10,6 +10,8 @@ from typing import Final
 
 import grpc
 
+from client.proxy import UnknownHost, channel_options, connect, proxy_for
+from party.address import Address, parse_address
 from party.identity import BANK_HOST, TlsMaterial
 from party.transport import GOODBYE_SECONDS, OPTIONS, ControlLink, Link
 from psi.errors import LinkLost, PeerViolation
@@ -21,7 +23,8 @@ _RECONNECT: Final = (
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
-_LOOPBACK: Final = ("127.0.0.1:", "localhost:", "[::1]:")
+# A proxy or a name server that has failed says so at once; this much is left for one that is slow.
+_WHY_SECONDS: Final = 3.0
 
 
 @asynccontextmanager
@@ -31,23 +34,38 @@ async def connected(
     """Yield a channel to the bank at ``address`` (host:port) on which TLS has succeeded.
 
     Waits up to ``patience`` seconds for the bank to appear. Raises ``LinkLost`` (code ``peer_absent``) if it does not
-    or if TLS fails, which gRPC does not tell apart. Goes through the proxy that the environment names.
+    or if TLS fails, which gRPC does not tell apart; a proxy or a name that is at fault is named. Goes through the proxy
+    that the environment names; raises ``UsageError`` if that can't be read.
     """
     # The bank's certificate carries one fixed name, whatever address leads to it; the authority is its pin.
-    options = [*OPTIONS, *_RECONNECT, ("grpc.ssl_target_name_override", BANK_HOST)]
-    if address.startswith(_LOOPBACK):
-        options.append(("grpc.enable_http_proxy", 0))  # a proxy could not reach this machine's loopback
+    place = parse_address(address, "The bank's address")
+    options = [
+        *OPTIONS,
+        *_RECONNECT,
+        *channel_options(place),
+        ("grpc.ssl_target_name_override", BANK_HOST),
+    ]
     async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
         try:
             async with asyncio.timeout(patience):
                 await channel.channel_ready()
         except TimeoutError:
-            raise LinkLost(
-                f"The {bank} did not answer at {address} within {patience:g} seconds.",
-                hint=f"check the address, that the {bank}'s node runs, and that both certificates are valid",
-                code="peer_absent",
-            ) from None
+            raise await _silence(place, patience, bank) from None
         yield channel
+
+
+async def _silence(address: Address, patience: float, bank: str) -> LinkLost:
+    """Return why nobody was reached, as far as one plain connection tells."""
+    try:
+        (await asyncio.to_thread(connect, address, _WHY_SECONDS)).close()
+    except LinkLost as error:
+        if proxy_for(address) is not None or isinstance(error, UnknownHost):
+            return error
+    return LinkLost(
+        f"The {bank} did not answer at {address} within {patience:g} seconds.",
+        hint=f"check the address, that the {bank}'s node runs, and that both certificates are valid",
+        code="peer_absent",
+    )
 
 
 def with_certificate(tls: TlsMaterial) -> grpc.ChannelCredentials:

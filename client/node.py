@@ -6,15 +6,17 @@ import asyncio
 import itertools
 import random
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from client.dialer import dial_control
 from party import renewal
-from party.agent import Agent
+from party.agent import Agent, Do, Order
 from party.conversation import TIDY_SECONDS, Conversation, Desk, alone, first_of, instance_of
 from party.jobs import Jobs
+from party.jobstates import JobState
 from party.node import Node
 from party.running import Runs, Tell
+from party.stopping import Drain
 from psi.errors import UsageError, VeiljoinError
 from veiljoin.control_messages import ControlMessage, Ping, Renewed
 
@@ -25,6 +27,17 @@ _DIAL_SECONDS: Final = 10.0
 _PING_SECONDS: Final = 10.0
 # A bank that answers no ping for so long is dialled again.
 _SILENCE: Final = 35.0
+
+
+class _Desk(Desk):
+    """A desk that begins nothing more once the node is ``stopping``; the bank asks again when it is back."""
+
+    stopping = False
+
+    async def carry_out(self, order: Order) -> None:
+        """Do what a message asks."""
+        if not (self.stopping and order.do is Do.BEGIN):
+            await super().carry_out(order)
 
 
 class _Renewed(Exception):
@@ -39,18 +52,29 @@ class PartnerNode:
         self._tell = tell
         instance = instance_of(node.home.folder, node.file.role)
         jobs = Jobs(node.home.store, node.file.role, node.clock)
+        self._jobs = jobs
+        # The proposals that the log has shown as waiting for a person.
+        self._shown: set[str] = set()
         self._runs = Runs(node, jobs, instance, tell)
-        self._desk = Desk(Agent(node, jobs, instance, software, self._runs.get), self._runs)
+        self._desk = _Desk(Agent(node, jobs, instance, software, self._runs.get), self._runs)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until ``stop`` is set. Raises ``UsageError`` once the certificate has expired."""
+    async def run(self, stop: asyncio.Event, drain: Drain | None = None) -> None:
+        """Work until ``stop`` is set; then begin no more jobs and ``drain`` those that run, before they are ended.
+
+        Raises ``UsageError`` once the certificate has expired.
+        """
         with alone(self._node.home.folder):
             await self._runs.recover()
-            works = [asyncio.create_task(work) for work in (self._keep(), self._tick(), stop.wait())]
+            self._tell({"event": "started"})
+            works: list[asyncio.Future[Any]] = [
+                asyncio.ensure_future(work) for work in (self._keep(), self._tick(), stop.wait())
+            ]
             try:
-                done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-                for work in done:
-                    work.result()
+                await _until_one_ends(works)
+                if drain is not None:
+                    self._desk.stopping = True
+                    works[-1] = asyncio.ensure_future(drain(self._runs))
+                    await _until_one_ends(works)
             finally:
                 for work in works:
                     work.cancel()
@@ -118,10 +142,29 @@ class PartnerNode:
 
     async def _tick(self) -> None:
         while True:
+            self._tell({"event": "tick"})
             await asyncio.sleep(TIDY_SECONDS)
             try:
                 await self._runs.renew()
                 await self._runs.tidy()
+                await self._show_waiting()
             except VeiljoinError as error:
                 # A store that is locked or away comes back.
                 self._tell({"event": "fault", "text": error.message, "hint": error.hint})
+
+    async def _show_waiting(self) -> None:
+        """Tell of proposals that wait for a person, each once."""
+        # The desk's turn: between a proposal's arrival and what a standing rule makes of it nobody is waited for.
+        page = await self._desk.ask(lambda: self._jobs.list(states=(JobState.PROPOSED,), limit=200))
+        for record in page.jobs:
+            if record.id not in self._shown:
+                facts = {"job": record.id, "kind": record.kind, "partner": record.partner}
+                self._tell({"event": "waits", **facts, "home": str(self._node.home.folder)})
+        self._shown = {record.id for record in page.jobs}
+
+
+async def _until_one_ends(works: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait for the first of ``works`` to end; raises what it raised."""
+    done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+    for work in done:
+        work.result()

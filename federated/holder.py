@@ -118,7 +118,7 @@ class Holder(ProtocolRole[SumMessage]):
     def _event(self, message: SumMessage) -> Event:
         return event_of(message)
 
-    def _fingerprint(self, message: SumMessage) -> bytes:
+    def fingerprint(self, message: SumMessage) -> bytes:
         arrived: object = message  # the wire carries the messages of every protocol
         if not isinstance(arrived, SumMessage):
             self.close()

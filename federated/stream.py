@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -11,6 +12,7 @@ from psi.secret import SecretBytes
 from psi.seed import JobRandomness
 
 # SPEC 2: labels. Each use has its own, so that no two uses ever share a key.
+LABEL_PRIMES: Final = "veiljoin/v1/paillier/primes"
 LABEL_ENCRYPT: Final = "veiljoin/v1/paillier/encrypt"
 LABEL_RERANDOMISE: Final = "veiljoin/v1/paillier/rerandomise"
 LABEL_COVER: Final = "veiljoin/v1/paillier/cover"
@@ -43,6 +45,17 @@ class KeyStream:
         first, skip = divmod(offset, _BLOCK)
         cipher = Cipher(algorithms.AES256(self._key.reveal()), modes.CTR(first.to_bytes(_BLOCK, "big")))
         return cipher.encryptor().update(bytes(skip + length))[skip:]
+
+    def reader(self) -> Callable[[int], bytes]:
+        """Return a function that gives the next so many bytes each time, from the beginning of the stream on."""
+        offset = 0
+
+        def read(length: int) -> bytes:
+            nonlocal offset
+            offset += length
+            return self.read(offset - length, length)
+
+        return read
 
     def residue(self, index: int, modulus: int, width: int) -> int:
         """Return the ``index``-th record of ``width`` bytes, big-endian, modulo ``modulus``.

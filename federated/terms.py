@@ -173,8 +173,9 @@ class SumTerms:
         variances = {}
         for each in (field for group in self.fields(tags) for field in group):
             scale = self.noise_scale(each.name, each.low, each.high)
-            x = math.exp(-1 / scale) if scale else 0.0
-            variances[each.name] = 2 * x / (1 - x) ** 2
+            # expm1, because with a large scale x is 1 to all digits of a float.
+            step = -1 / scale if scale else -math.inf
+            variances[each.name] = 2 * math.exp(step) / math.expm1(step) ** 2
         return variances
 
     def _field(self, name: str, low: int, high: int, draws: int) -> Field:

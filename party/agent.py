@@ -23,6 +23,7 @@ from party.jobs import Jobs
 from party.jobstates import JobState as State
 from party.node import Node
 from party.nodefile import BANK
+from party.preflight_agent import PreflightAgent
 from party.running import Run, Stage
 from psi.errors import CODES, UsageError
 from psi.suites import PROTOCOL_VERSION
@@ -33,6 +34,9 @@ from veiljoin.control_messages import (
     ControlMessage,
     JobState,
     PolicyLimits,
+    PreflightAsk,
+    PreflightPart,
+    PreflightVerdict,
     Propose,
     Refuse,
     Start,
@@ -90,6 +94,7 @@ class Agent:
         # At the platform: which of the bank's attempts was the last that began here.
         self._attempts: dict[str, int] = {}
         self.catalogue = Catalogue(node.home.store, node.clock)
+        self.preflights = PreflightAgent(node, jobs, instance)
 
     def hello(self) -> ControlHello:
         """Return the first message, and what to send when it has changed in anything but the time."""
@@ -104,17 +109,26 @@ class Agent:
     def connected(self, partner_name: str) -> None:
         """Begin anew with a partner whose control stream has just begun."""
         self._said[partner_name] = {}
+        self.preflights.connected(partner_name)
 
     def news(self, partner_name: str) -> list[ControlMessage]:
         """Return what is to be said to a partner that was not said on this connection."""
         said = self._said.setdefault(partner_name, {})
         messages: list[ControlMessage | None] = []
+        clear: set[str] = set()
+        if self._bank:
+            asked, clear = self.preflights.news(partner_name)
+            messages += asked
         live = self._jobs.list(states=_LIVE, partner=partner_name, limit=_PAGE).jobs
         for record in reversed(live):
             if record.state is State.APPROVED:
+                if record.id not in clear:
+                    continue  # held until its preflight has passed
                 record = self._propose(record)
             now = self._now(record)
             if said.get(record.id) != now:
+                if self._bank and record.state is State.PROPOSED:
+                    messages += self.preflights.word(record)
                 messages.append(self._live(record, said.get(record.id)))
                 said[record.id] = now
         for job in set(said) - {record.id for record in live}:
@@ -127,6 +141,8 @@ class Agent:
         if isinstance(message, ControlHello):
             self.catalogue.remember(partner_name, message)
             return Answer()
+        if isinstance(message, PreflightAsk | PreflightPart | PreflightVerdict):
+            return Answer(tuple(self.preflights.receive(partner_name, message)))
         if isinstance(message, Propose) and not self._bank:
             return self._proposed(partner_name, message)
         if isinstance(message, Propose | Start) and self._bank:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import unicodedata
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,12 +26,26 @@ from party.jobsteps import JobSteps
 from party.tables import approvals, jobs
 from psi.errors import PolicyRefusal, UsageError
 
+# The note of a draft that was made after another job begins with this; the job's id follows.
+REPEATS: Final = "repeats_"
 # What an approval is called, by who gives it.
 _ROLES: Final = {
     ActorKind.PERSON: "approver",
     ActorKind.PARTNER: "partner",
     ActorKind.RULE: "standing_rule",
+    ActorKind.SCHEDULE: "schedule",
 }
+
+
+def same_person(one: str, other: str) -> bool:
+    """Return whether two names are one person's: in another case, width or spacing a name is no second person."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(name: str) -> str:
+    # Folding may leave what is no longer normal, hence twice.
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 class AgreedJobs(JobSteps):
@@ -47,18 +62,44 @@ class AgreedJobs(JobSteps):
         partner: str,
         dataset: str,
         contract: Contract | None = None,
+        repeats: str | None = None,
     ) -> JobRecord:
-        """Enter a draft: the parsed job file ``table`` and its text, with ``partner``, over the own ``dataset``."""
-        return self._enter(
-            Step.DRAFT,
-            table,
-            source,
-            actor,
-            partner,
-            dataset,
-            contract,
-            contract.job if contract else uuid.uuid4().hex,
+        """Enter a draft: the parsed job file ``table`` and its text, with ``partner``, over the own ``dataset``.
+
+        ``repeats`` is the id of the job that this one is drafted after, for the history.
+        """
+        _by_hand(actor, Step.DRAFT)
+        job = contract.job if contract else uuid.uuid4().hex
+        note = None if repeats is None else f"{REPEATS}{repeats}"
+        with self._store.transaction() as connection:
+            entered = self._enter(
+                connection, Step.DRAFT, table, source, actor, partner, dataset, contract, job, note
+            )
+        return self._record(entered)
+
+    def draft_scheduled(
+        self,
+        connection: sa.Connection,
+        table: Mapping[str, Any],
+        source: str,
+        actor: Actor,
+        *,
+        partner: str,
+        dataset: str,
+        contract: Contract,
+    ) -> JobRecord:
+        """Enter a job that is approved already, as part of the transaction of ``connection``.
+
+        For ``party.schedules`` alone, which has checked who agreed to the schedule that ``actor`` stands for.
+        """
+        if actor.kind is not ActorKind.SCHEDULE:
+            raise ValueError("only a schedule's jobs are approved when they are drafted")
+        row = self._enter(
+            connection, Step.DRAFT, table, source, actor, partner, dataset, contract, contract.job
         )
+        row = self._step(connection, row, Step.APPROVE, actor)
+        self._approval(connection, row, actor)
+        return self._record(row)
 
     def edit(
         self,
@@ -93,9 +134,10 @@ class AgreedJobs(JobSteps):
         Raises ``PolicyRefusal`` (``not_allowed``) for the drafter and the last editor, ``UsageError``
         (``wrong_state``) if the job was edited since it was shown.
         """
+        _by_hand(actor, Step.APPROVE)
         with self._store.transaction() as connection:
             row = row_of(connection, job)
-            if str(actor).casefold() in (row.drafter.casefold(), row.editor.casefold()):
+            if any(same_person(str(actor), writer) for writer in (row.drafter, row.editor)):
                 raise PolicyRefusal(
                     f"Job {row.id} was written by {actor}, who may not approve it.",
                     hint="a second person approves it (four eyes)",
@@ -150,17 +192,20 @@ class AgreedJobs(JobSteps):
             if known.contract != contract.canonical or known.partner != actor.name:
                 raise _other_contract(contract.job)
             return known
-        return self._enter(
-            Step.RECEIVE,
-            table,
-            source,
-            actor,
-            actor.name,
-            dataset,
-            contract,
-            contract.job,
-            bank_signature=signature,
-        )
+        with self._store.transaction() as connection:
+            entered = self._enter(
+                connection,
+                Step.RECEIVE,
+                table,
+                source,
+                actor,
+                actor.name,
+                dataset,
+                contract,
+                contract.job,
+                bank_signature=signature,
+            )
+        return self._record(entered)
 
     # Both sides
 
@@ -186,6 +231,7 @@ class AgreedJobs(JobSteps):
 
     def _enter(
         self,
+        connection: sa.Connection,
         step: Step,
         table: Mapping[str, Any],
         source: str,
@@ -194,8 +240,9 @@ class AgreedJobs(JobSteps):
         dataset: str,
         contract: Contract | None,
         job: str,
+        note: str | None = None,
         **values: Any,
-    ) -> JobRecord:
+    ) -> sa.Row[Any]:
         self._check_actor(step, actor, None)
         checked = parse_job(table, f"job {job}")
         now = self._clock().timestamp()
@@ -213,13 +260,11 @@ class AgreedJobs(JobSteps):
             **_content(job, checked, table, source, contract),
             **values,
         }
-        with self._store.transaction() as connection:
-            if connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job)).first() is not None:
-                raise _other_contract(job)
-            connection.execute(jobs.insert().values(**row))
-            self._event(connection, job, now, actor, step, None, BEGINNINGS[step], None)
-            entered = row_of(connection, job)
-        return self._record(entered)
+        if connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job)).first() is not None:
+            raise _other_contract(job)
+        connection.execute(jobs.insert().values(**row))
+        self._event(connection, job, now, actor, step, None, BEGINNINGS[step], note)
+        return row_of(connection, job)
 
     def _approval(self, connection: sa.Connection, row: sa.Row[Any], actor: Actor) -> None:
         connection.execute(
@@ -280,6 +325,15 @@ def _signed(job: str, checked: Job, contract: Contract) -> dict[str, Any]:
         "digest": contract.hash.hex(),
         "expires": datetime.datetime.fromisoformat(body["expires"]).timestamp(),
     }
+
+
+def _by_hand(actor: Actor, step: Step) -> None:
+    if actor.kind is ActorKind.SCHEDULE:
+        raise PolicyRefusal(
+            f"{actor} may not {step} a job by itself.",
+            hint="the node does that when the schedule is due",
+            code="not_allowed",
+        )
 
 
 def _check_digest(row: sa.Row[Any], digest: str) -> None:

@@ -87,36 +87,45 @@ class Budget:
             )
             return self._take(connection, dataset, partner, job, epsilon, now)
 
-    def spend(self, reservation: Reservation) -> None:
+    def is_spent(self, reservation: Reservation) -> bool:
+        """Return whether the reserved run is spent."""
+        table = budget_spent
+        with self._store.reading() as connection:
+            return bool(
+                connection.execute(sa.select(table.c.spent).where(table.c.id == reservation.id)).scalar()
+            )
+
+    def spend(self, reservation: Reservation) -> bool:
         """Spend a reserved run; once it returns, that is durable and the job may release what it is about.
 
-        A reservation that lapsed is asked for again, so this may raise what :meth:`reserve` does. Spending one twice
-        costs twice: two releases are two runs.
+        Returns whether it was spent by this call: a run that was cut asks again, and costs once. A reservation that
+        lapsed has to fit again, so this may raise what :meth:`reserve` does.
         """
         now = self._clock()
         table = budget_spent
         with self._store.transaction() as connection:
-            pending = sa.and_(table.c.id == reservation.id, table.c.spent.is_(False))
-            fresh = table.c.at > (now - RESERVED_FOR).timestamp()
+            row = connection.execute(sa.select(table).where(table.c.id == reservation.id)).first()
+            if row is not None and row.spent:
+                return False
+            if row is None or row.at <= (now - RESERVED_FOR).timestamp():
+                connection.execute(table.delete().where(table.c.id == reservation.id))
+                key = (reservation.dataset, reservation.partner, reservation.job, reservation.epsilon)
+                self._take(connection, *key, now, reservation.id)
             values = {"spent": True, "at": now.timestamp()}
-            if connection.execute(table.update().where(pending, fresh).values(**values)).rowcount:
-                return
-            connection.execute(table.delete().where(pending))
-            kept = self._take(
-                connection,
-                reservation.dataset,
-                reservation.partner,
-                reservation.job,
-                reservation.epsilon,
-                now,
-            )
-            connection.execute(table.update().where(table.c.id == kept.id).values(**values))
+            connection.execute(table.update().where(table.c.id == reservation.id).values(**values))
+        return True
 
     def cancel(self, reservation: Reservation) -> None:
         """Give a run back that ended before it released anything; one that is spent stays spent."""
         table = budget_spent
         with self._store.transaction() as connection:
             connection.execute(table.delete().where(table.c.id == reservation.id, table.c.spent.is_(False)))
+
+    def abandon(self, job: str) -> None:
+        """Give back what ``job``, which has ended, had reserved and not spent."""
+        table = budget_spent
+        with self._store.transaction() as connection:
+            connection.execute(table.delete().where(table.c.job == job, table.c.spent.is_(False)))
 
     def _take(
         self,
@@ -126,6 +135,7 @@ class Budget:
         job: str,
         epsilon: Fraction | None,
         now: datetime.datetime,
+        number: int | None = None,
     ) -> Reservation:
         counted = self._counted(connection, dataset, partner, now.timestamp())
         self._check(counted, dataset, partner, epsilon or Fraction(0), now)
@@ -137,6 +147,9 @@ class Budget:
             "epsilon": None if epsilon is None else str(epsilon),
             "spent": False,
         }
+        if number is not None:
+            # The run knows its reservation by this.
+            row["id"] = number
         key = connection.execute(budget_spent.insert().values(row)).inserted_primary_key
         if key is None:
             raise RuntimeError("an inserted row has a key")

@@ -34,8 +34,14 @@ class Caller:
 class Directory(Protocol):
     """Says which partner a caller is."""
 
+    def admit(self, caller: Caller) -> str:
+        """Return the partner's name at the beginning of a call.
+
+        Raises ``PeerViolation`` (``peer_identity``) if it may not call; may block.
+        """
+
     def identify(self, caller: Caller) -> str:
-        """Return the partner's name. Raises ``PeerViolation`` (``peer_identity``) if it may not call; may block."""
+        """Return the partner's name while its call lasts. Raises as :meth:`admit` does; may block."""
 
 
 class FixedDirectory:
@@ -45,8 +51,12 @@ class FixedDirectory:
         self._partners = dict(partners)
         self._clock = clock
 
-    def identify(self, caller: Caller) -> str:
+    def admit(self, caller: Caller) -> str:
         """Return the partner that exactly one of the caller's names stands for."""
+        return self.identify(caller)
+
+    def identify(self, caller: Caller) -> str:
+        """Return the same."""
         known = [self._partners[name] for name in caller.names if name in self._partners]
         if len(known) != 1:
             raise stranger("A caller's certificate does not name one known partner.")

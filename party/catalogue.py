@@ -34,7 +34,7 @@ from veiljoin.control_messages import (
     two_digits,
 )
 
-_MAX_NAME: Final = 64
+MAX_NAME: Final = 64
 D = TypeVar("D", "Registered", CatalogueEntry)
 
 
@@ -282,10 +282,10 @@ def _require_columns(one: Registered | CatalogueEntry, columns: Sequence[str], w
 
 
 def _check_dataset_name(name: str) -> None:
-    if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or name != name.strip() or "/" in name:
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip() or "/" in name:
         raise UsageError(
             "The name of the dataset cannot be used.",
-            hint=f"give 1 to {_MAX_NAME} plain characters without a slash, such as card-holders",
+            hint=f"give 1 to {MAX_NAME} plain characters without a slash, such as card-holders",
         )
 
 

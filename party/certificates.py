@@ -86,11 +86,14 @@ def serial_of(certificate: x509.Certificate) -> str:
 
 
 def uris(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the URIs among a certificate's subject alternative names."""
+    """Return the URIs among a certificate's subject alternative names. Raises ``PeerViolation`` if they are damaged."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        # Extensions are parsed only now, all of them.
+        raise PeerViolation("The partner's certificate cannot be read.") from None
     return tuple(names.get_values_for_type(x509.UniformResourceIdentifier))
 
 
@@ -110,7 +113,7 @@ def requested_key(csr: bytes) -> PublicKey:
     try:
         parsed = x509.load_der_x509_csr(csr)
         key, signed = parsed.public_key(), parsed.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.InvalidVersion):
         raise PeerViolation("The partner's certificate request cannot be read.") from None
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise PeerViolation(
@@ -128,10 +131,13 @@ def load_certificate(pem: bytes) -> x509.Certificate:
         raise PeerViolation("The partner's certificate has an impossible length.")
     try:
         found = x509.load_pem_x509_certificates(pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         found = []
     if len(found) != 1:
         raise PeerViolation("The partner sent something else than one certificate.")
+    if found[0].serial_number <= 0:
+        # RFC 5280, section 4.1.2.2. Certificates are told apart by it.
+        raise PeerViolation("The partner's certificate has an impossible serial number.")
     return found[0]
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from party.catalogue import Catalogue, Registered, pick
+from party.catalogue import MAX_NAME, Catalogue, Registered, pick
 from party.contract import Contract, DatasetFacts, check_agrees, parse_contract
 from party.identity import public_identity, sign_contract, verify_contract
-from party.jobfile import Job, parse_job
+from party.jobfile import Job, parse_job, read_table
 from party.jobrecords import JobRecord, partner, person, rule
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
 from party.policy import check_job
+from party.preflight import standing_of
 from party.standing import first_covering
 from psi.errors import PeerViolation, PolicyRefusal, UsageError, VeiljoinError
 from veiljoin.control_messages import Propose
@@ -30,12 +30,14 @@ def consider(node: Node, jobs: Jobs, catalogue: Catalogue, bank: str, proposal: 
     """
     try:
         contract = parse_contract(proposal.contract)
-        table: dict[str, Any] = json.loads(proposal.table)
+        table = read_table(proposal.table)
         job = parse_job(table, f"job {contract.job[:8]}")
-    except (VeiljoinError, ValueError, RecursionError):
+    except VeiljoinError:
         return "contract"
     _check_signed(node, bank, contract, proposal)
     name = str(contract.body["parties"]["platform"]["dataset"])
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        return "dataset"  # none that this node can have, and nothing to enter or to show
     record = jobs.receive(
         table,
         json.dumps(table, ensure_ascii=False, indent=2),
@@ -51,7 +53,8 @@ def consider(node: Node, jobs: Jobs, catalogue: Catalogue, bank: str, proposal: 
         jobs.refuse(record.id, rule(_POLICY), reason)
         return None  # the store has it, and it is told from there
     covering = first_covering(node.home.policy.standing, job, bank, name)
-    if covering is not None:
+    # A person decides on a job that was not tried, or whose test identifiers did not meet.
+    if covering is not None and standing_of(node, record).clear:
         jobs.accept(record.id, rule(covering.name), record.digest, signed(node, record))
     return None
 

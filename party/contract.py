@@ -177,13 +177,16 @@ def draft(
     now: datetime.datetime,
     lifetime: datetime.timedelta = datetime.timedelta(days=1),
     chunk_elements: int = CHUNK_ELEMENTS,
+    job_id: str | None = None,
 ) -> Contract:
     """Write the contract of ``job`` between two parties with these datasets and public identities.
+
+    ``job_id`` is the job's id where it has one already: that of a job which is edited. Otherwise it is a new one.
 
     Raises ``UsageError`` for a grouped sum whose figures do not fit a plaintext.
     """
     body = settled(job, card_hash(job)) | {
-        "job": uuid.uuid4().hex,
+        "job": job_id or uuid.uuid4().hex,
         "chunk_elements": chunk_elements,
         "expires": (now + lifetime).isoformat(timespec="seconds"),
     }

@@ -35,6 +35,7 @@ from psi.terms import MAX_SET
 
 VERSION: Final = 1
 RECEIVERS: Final = (*SIDES, "both")
+_LONGEST_ID: Final = 64
 
 
 def settled(job: Job, card: str) -> dict[str, Any]:
@@ -268,10 +269,16 @@ def _impossible(body: Mapping[str, Any]) -> str:
     for side in SIDES:
         if not re.fullmatch("[0-9a-f]{64}", body["parties"][side]["identity"]):
             return f"parties.{side}.identity is not a public key"
+    # Both are shown to people, in errors too.
+    if not 0 < len(body["job"]) <= _LONGEST_ID or not body["job"].isprintable():
+        return "job is no id"
     try:
         expires = datetime.datetime.fromisoformat(body["expires"])
     except ValueError:
         return "expires is not a time"
+    if expires.isoformat(timespec="seconds") != body["expires"]:
+        # Python reads a time with anything between date and hour.
+        return "expires is not written as a time is here"
     return "" if expires.tzinfo else "expires has no time zone"
 
 

@@ -62,10 +62,12 @@ def draft_with(
     dataset: str | None = None,
     partner_dataset: str | None = None,
     lifetime: datetime.timedelta = LIFETIME,
+    job_id: str | None = None,
 ) -> Draft:
     """Draft the contract of ``job`` between the bank's ``node`` and ``partner``.
 
-    Without names, the datasets are the only ones with the job's columns and identifiers. Raises ``UsageError`` if the
+    Without names, the datasets are the only ones with the job's columns and identifiers. ``job_id`` is that of a job
+    which is edited. Raises ``UsageError`` if the
     partner has no access or was never on the line, or no dataset fits; ``PolicyRefusal`` if the policies leave no
     set size.
     """
@@ -96,5 +98,6 @@ def draft_with(
         "platform": DatasetFacts(theirs.name, theirs.schema.hex()),
     }
     identities = {"bank": public_identity(node.credentials.identity()), "platform": known.identity}
-    contract = draft(job, facts, identities, now=node.clock().astimezone(datetime.UTC), lifetime=lifetime)
+    now = node.clock().astimezone(datetime.UTC)
+    contract = draft(job, facts, identities, now=now, lifetime=lifetime, job_id=job_id)
     return Draft(job, table, contract, own.name, theirs.name, changes, told.at)

@@ -250,6 +250,12 @@ class Enrolments:
                 if before.serial == presented:
                     raise PeerViolation(f"{partner} asked for a new certificate for its old key.")
                 return pem_of(before.certificate)
+            if held.serial != presented:
+                raise PeerViolation(
+                    f"{partner} asked for a new certificate with one that was renewed before.",
+                    hint="unless its node was restored from a backup, somebody else has the old key; invite it again",
+                    code="peer_identity",
+                )
             pause = self._authority.lifetime / _RENEWALS_PER_LIFE
             if now < (held.certificate.not_valid_after_utc - self._authority.lifetime + pause).timestamp():
                 raise PeerViolation(f"{partner} asks for new certificates too often.")

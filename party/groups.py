@@ -227,7 +227,7 @@ class GroupPreparation:
         merged = self._merged(persons)
         cells = self._announced(merged)
         plan = self._plan(cells)
-        spool = self._workspace.spool("out")
+        spool = self._workspace.spool()
         origin = self._write_points(persons, plan, spool)
         persons.drop()
         priced = self._spec.cost is not None

@@ -40,7 +40,7 @@ class History:
         return None if row is None else Sizes(row.own_persons, row.peer_persons)
 
     def record(self, dataset: str, partner: str, job: str, kind: str, sizes: Sizes) -> None:
-        """Remember a job that released something."""
+        """Remember a job that released something; one that is told again in the same words is remembered once."""
         row = {
             "dataset": dataset,
             "partner": partner,
@@ -50,5 +50,7 @@ class History:
             "own_persons": sizes.own,
             "peer_persons": sizes.peer,
         }
+        same = [jobs_seen.c[name] == value for name, value in row.items() if name != "at"]
         with self._store.transaction() as connection:
-            connection.execute(jobs_seen.insert().values(row))
+            if connection.execute(sa.select(jobs_seen.c.id).where(*same)).first() is None:
+                connection.execute(jobs_seen.insert().values(row))

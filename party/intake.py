@@ -331,7 +331,7 @@ class ArrayFile:
     """Numbers of one type, written row after row and mapped at the end; use as a context manager."""
 
     def __init__(self, workspace: Workspace, name: str, dtype: npt.DTypeLike) -> None:
-        self._path = workspace.file(name)
+        self._path = workspace.prepared_file(f"{name}.raw")
         self._dtype = np.dtype(dtype)
         try:
             self._file = open(self._path, "xb")  # noqa: SIM115 - closed by __exit__

@@ -6,11 +6,14 @@ and ``party.jobspec`` is what comes out.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+
+import rfc8785
 
 from party import jobkeys
 from party.identifiers import parse_form
@@ -56,6 +59,7 @@ __all__ = [
     "load_job",
     "nearest",
     "parse_job",
+    "read_table",
 ]
 
 DEFAULT_SUITE: Final = "x25519-ell2"
@@ -90,6 +94,22 @@ def load_job(path: str | Path) -> tuple[Job, dict[str, Any]]:
             code="bad_format",
         ) from None
     return parse_job(table, str(source)), table
+
+
+def read_table(canonical: bytes) -> dict[str, Any]:
+    """Read the table of a job from what a partner sent. Raises ``UsageError`` unless it is canonical JSON (RFC 8785)."""
+    try:
+        table: Any = json.loads(canonical)
+        same = isinstance(table, dict) and rfc8785.dumps(table) == canonical
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+        same = False
+    if not same:
+        raise UsageError(
+            "The table of a job is not canonical JSON.",
+            hint="both sides need the same version of Veiljoin; draft the job again",
+            code="bad_format",
+        )
+    return dict(table)
 
 
 def parse_job(table: Mapping[str, Any], source: str) -> Job:

@@ -17,23 +17,48 @@ from typing import Any, Final
 from party.runner import SideConfig
 from psi.errors import CODES
 
+# Both sides drop what the run had reached.
+BEGUN_ANEW: Final = "begun_anew"
 # A result event holds the figures of every group.
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 # How long a process that was told to end may take to clean up.
 GRACE: Final = 5.0
-# What ends an attempt but not the job: the link or a process went away, which another attempt may not meet.
-_CUTS: Final = frozenset({"link_lost", "peer_absent", "cancelled"})
+# What ends an attempt but not the job: the link, a process or room on the disk went away, which comes back.
+_CUTS: Final = frozenset(
+    {
+        "link_lost",
+        "peer_absent",
+        "cancelled",
+        "no_space",
+        "store_unavailable",
+        "engine_unavailable",
+        BEGUN_ANEW,
+    }
+)
+# The same, in the words of the partner's process.
+_PASSING: Final = frozenset({"link_lost", "cancelled", "paused", BEGUN_ANEW})
+# Of these the own process is the cause, so that another attempt may well meet the same.
+_DIED: Final = frozenset({"process_died", "engine_unavailable", BEGUN_ANEW})
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a process ended: with ``done``, or with the ``code`` of an error and its sentence and hint."""
+    """How a process ended: with ``done``, or with the ``code`` of an error and its sentence and hint.
+
+    ``cut`` says that another attempt may go on, ``anew`` that it has to begin with a new seed.
+    """
 
     done: bool
     code: str = ""
     message: str = ""
     hint: str = ""
     cut: bool = False
+    anew: bool = False
+
+    @property
+    def died(self) -> bool:
+        """Whether the process itself was the cause."""
+        return self.code in _DIED
 
 
 class JobProcess:
@@ -93,8 +118,10 @@ class JobProcess:
         if ending is not None and (status == 0 or not ending.done):
             return ending
         how = f"was killed ({_signal(-status)})" if status < 0 else f"ended with status {status}"
-        hint = "it is started again as long as attempts are left"
-        return Ending(False, "link_lost", f"The job's process {how}.", hint, cut=True)
+        hint = (
+            "it is started again and goes on; if that happens again and again, look at the machine's memory"
+        )
+        return Ending(False, "process_died", f"The job's process {how}.", hint, cut=True)
 
     async def stop(self) -> None:
         """End the process: first by asking, then for good."""
@@ -118,9 +145,11 @@ def _event(line: bytes) -> dict[str, Any]:
 
 def _error(event: Mapping[str, Any]) -> Ending:
     code = event["code"] if event.get("code") in CODES else "internal"
-    # The partner's process says these words when its own link or node went away.
-    passing = code == "peer_aborted" and event.get("word") in ("link_lost", "cancelled")
-    return Ending(False, code, str(event.get("message")), str(event.get("hint")), code in _CUTS or passing)
+    # The partner's process says these words when its own link, disk or node went away.
+    word = event.get("word") if code == "peer_aborted" else None
+    cut = code in _CUTS or word in _PASSING
+    anew = BEGUN_ANEW in (code, word)
+    return Ending(False, code, str(event.get("message")), str(event.get("hint")), cut, anew)
 
 
 def _signal(number: int) -> str:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from party.agreement import AgreedJobs
 from party.jobrecords import Actor, JobRecord, node, row_of
 from party.jobstates import JobState, Step, states_for
-from party.tables import jobs
+from party.tables import job_progress, jobs
 from psi.errors import UsageError
 
 LEASE: Final = datetime.timedelta(seconds=60)
@@ -27,7 +27,8 @@ _NO_LEASE: Final[Mapping[str, Any]] = {"holder": None, "held_until": None}
 class Jobs(AgreedJobs):
     """The jobs of ``side`` (bank | platform) in ``store``; ``clock`` gives timezone-aware times.
 
-    An attempt that was cut is made again, up to ``attempts`` in all. Steps return the job after it. They raise
+    An attempt that was cut is made again, until ``attempts`` in a row have died without bringing the job any further.
+    Steps return the job after it. They raise
     ``UsageError``: ``unknown_job``; ``wrong_state`` that names the state; and ``PolicyRefusal`` (``not_allowed``) for
     who may not take it. Nothing has changed then.
     """
@@ -41,8 +42,9 @@ class Jobs(AgreedJobs):
         with self._store.transaction() as connection:
             row = row_of(connection, job)
             if row.state == JobState.RUNNING and row.held_until <= now.timestamp() and row.holder != instance:
+                self._note_cut(connection, row.id, 0, counts=True)
                 row = self._step(connection, row, Step.RETRY, node(instance), LAPSED, **_NO_LEASE)
-            if row.attempts >= self._attempts and row.state == JobState.ACCEPTED:
+            if row.state == JobState.ACCEPTED and self._idle(connection, row.id) >= self._attempts:
                 raise UsageError(
                     f"Job {row.id} has used its {self._attempts} attempts.",
                     hint="draft it again once its history shows why they were cut",
@@ -68,10 +70,16 @@ class Jobs(AgreedJobs):
             row = row_of(connection, job)
         return self._record(row)
 
-    def retry(self, job: str, instance: str, code: str) -> JobRecord:
-        """End an attempt that was cut: it is accepted again, or failed once all attempts are used."""
+    def retry(
+        self, job: str, instance: str, code: str, *, reached: int = 0, counts: bool = True
+    ) -> JobRecord:
+        """End an attempt that was cut: the job is accepted again, or failed once all attempts are used.
+
+        ``reached`` grows with what of the job is durable, ``counts`` says whether the attempt ended by itself.
+        """
         with self._store.transaction() as connection:
-            after = self._cut(connection, self._held(connection, job, instance), node(instance), code)
+            row = self._held(connection, job, instance)
+            after = self._cut(connection, row, node(instance), code, reached, counts=counts)
         return self._record(after)
 
     def lapse(self, instance: str) -> tuple[JobRecord, ...]:
@@ -135,9 +143,36 @@ class Jobs(AgreedJobs):
             after = self._step(connection, row, Step.EXPIRE, node(instance))
         return self._record(after)
 
-    def _cut(self, connection: sa.Connection, row: sa.Row[Any], actor: Actor, code: str) -> sa.Row[Any]:
-        step = Step.FAIL if row.attempts >= self._attempts else Step.RETRY
+    def _cut(
+        self,
+        connection: sa.Connection,
+        row: sa.Row[Any],
+        actor: Actor,
+        code: str,
+        reached: int = 0,
+        *,
+        counts: bool = True,
+    ) -> sa.Row[Any]:
+        idle = self._note_cut(connection, row.id, reached, counts=counts)
+        step = Step.FAIL if idle >= self._attempts else Step.RETRY
         return self._step(connection, row, step, actor, code, **_NO_LEASE)
+
+    def _note_cut(self, connection: sa.Connection, job: str, reached: int, *, counts: bool) -> int:
+        """Note how far the job is; returns how many attempts in a row have died without adding to that."""
+        table = job_progress
+        row = connection.execute(sa.select(table).where(table.c.job == job)).first()
+        before, idle = (0, 0) if row is None else (row.reached, row.idle)
+        idle = 0 if reached > before else idle + counts
+        values = {"reached": max(reached, before), "idle": idle}
+        if row is None:
+            connection.execute(table.insert().values(job=job, **values))
+        else:
+            connection.execute(table.update().where(table.c.job == job).values(**values))
+        return idle
+
+    def _idle(self, connection: sa.Connection, job: str) -> int:
+        query = sa.select(job_progress.c.idle).where(job_progress.c.job == job)
+        return connection.execute(query).scalar() or 0
 
     def _held(self, connection: sa.Connection, job: str, instance: str) -> sa.Row[Any]:
         """Return the row of a job that ``instance`` runs."""

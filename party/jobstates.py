@@ -65,6 +65,7 @@ TRANSITIONS: Final[Mapping[tuple[JobState, Step], JobState]] = {
     (JobState.DRAFT, Step.APPROVE): JobState.APPROVED,
     (JobState.DRAFT, Step.REFUSE): JobState.REFUSED,
     (JobState.DRAFT, Step.CANCEL): JobState.CANCELLED,
+    (JobState.DRAFT, Step.EXPIRE): JobState.EXPIRED,
     (JobState.APPROVED, Step.EDIT): JobState.DRAFT,
     (JobState.APPROVED, Step.REFUSE): JobState.REFUSED,
     (JobState.APPROVED, Step.PROPOSE): JobState.PROPOSED,
@@ -95,6 +96,7 @@ class ActorKind(StrEnum):
     NODE = "node"  # a process of this node; its name is the instance's
     PARTNER = "partner"
     RULE = "rule"  # a standing rule of the policy
+    SCHEDULE = "schedule"  # a recurring job that two persons of the bank agreed to; see party.schedules
 
 
 _PEOPLE: Final = frozenset({ActorKind.PERSON})
@@ -105,7 +107,9 @@ _BOTH_SIDES: Final[Mapping[Step, frozenset[ActorKind]]] = {
     Step.CANCEL: _PEOPLE | _PARTNER,
 }
 _BY_SIDE: Final[Mapping[tuple[str, Step], frozenset[ActorKind]]] = {
-    **dict.fromkeys((("bank", step) for step in (Step.DRAFT, Step.EDIT, Step.APPROVE)), _PEOPLE),
+    ("bank", Step.DRAFT): _PEOPLE | {ActorKind.SCHEDULE},
+    ("bank", Step.EDIT): _PEOPLE,
+    ("bank", Step.APPROVE): _PEOPLE | {ActorKind.SCHEDULE},
     ("bank", Step.PROPOSE): _PEOPLE | _NODE,
     ("bank", Step.ACCEPT): _PARTNER,
     ("platform", Step.RECEIVE): _PARTNER,
@@ -117,8 +121,11 @@ _BY_SIDE: Final[Mapping[tuple[str, Step], frozenset[ActorKind]]] = {
 def actors_for(side: str, step: Step, state: JobState | None = None) -> frozenset[ActorKind]:
     """Return who may take ``step`` on ``side`` (bank | platform) at ``state``; nobody, where it isn't that side's."""
     if side == "bank" and step is Step.REFUSE:
-        # Before the proposal it is a person's of the bank to say no, after it only the partner's.
-        return _PARTNER if state is JobState.PROPOSED else _PEOPLE
+        # Before the proposal it is a person's of the bank to say no, after it only the partner's. What was approved
+        # and fails its preflight ends by the node.
+        if state is JobState.PROPOSED:
+            return _PARTNER
+        return _PEOPLE | _NODE if state is JobState.APPROVED else _PEOPLE
     return _BOTH_SIDES.get(step) or _BY_SIDE.get((side, step), frozenset())
 
 

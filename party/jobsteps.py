@@ -20,7 +20,8 @@ from party.store import Store
 from party.tables import events, jobs
 from psi.errors import PolicyRefusal, UsageError
 
-MAX_ATTEMPTS: Final = 3
+# Attempts in a row that died without bringing the job any further; cuts by the link or the partner don't count.
+MAX_ATTEMPTS: Final = 5
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # Steps that make no sense once the contract has run out.
 _IN_FORCE: Final = frozenset({Step.APPROVE, Step.PROPOSE, Step.ACCEPT, Step.START})

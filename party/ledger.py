@@ -118,6 +118,8 @@ class Ledger:
                     hint="start the job again",
                     code="peer_absent",
                 )
+            if row.released:
+                return  # by an earlier attempt of the same run
             if row.at <= (now - RESERVED_FOR).timestamp():
                 tags = self._read(row.file, row.persons, row.digest)
                 self._hold(connection, tags, rules, min_group, noised)
@@ -133,6 +135,12 @@ class Ledger:
         # After the row: a file without one is garbage, a row without its file an error.
         if file is not None:
             self._unlink(file)
+
+    def abandon(self, job: str) -> None:
+        """Remove what ``job``, which has ended, had entered and not released; the files go with the next purge."""
+        table = ledger_sketch
+        with self._store.transaction() as connection:
+            connection.execute(table.delete().where(table.c.job == job, table.c.released.is_(False)))
 
     def purge(self) -> int:
         """Remove entries that no longer count and files of killed processes; returns the number of entries."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from party.checkpoint import Checkpoint
 from party.intake import InputFacts
 from party.part import Setting
 from party.prepare import Preparation, PreparedSet
@@ -43,6 +44,15 @@ class MatchPart:
         )
         self._prepared = preparation.run(rejects)
         return self._prepared.facts
+
+    def save(self, checkpoint: Checkpoint, extra: Mapping[str, int]) -> None:
+        """Save what was prepared."""
+        checkpoint.save(self._done(), extra)
+
+    def load(self, checkpoint: Checkpoint) -> InputFacts | None:
+        """Take up what was saved."""
+        self._prepared = checkpoint.load(PreparedSet)
+        return None if self._prepared is None else self._prepared.facts
 
     def role(self) -> Participant:
         """Return the role of this side."""

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from party.checkpoint import Checkpoint
 from party.contract import Contract
 from party.datasets import Dataset
 from party.intake import InputFacts
 from party.jobspec import Job
+from party.memo import Memo
 from party.progress import Progress
 from party.sketch import LedgerSketch
 from party.workspace import Workspace
@@ -27,6 +29,7 @@ from psi.seed import JobRandomness
 class Setting:
     """What every part works with. ``closing`` ends with the job, however it ends.
 
+    ``memo`` remembers ciphertexts that the run has made.
     ``sketch``, if there is one, is told each person of the own input once and what the job depends on beside it.
     """
 
@@ -39,18 +42,25 @@ class Setting:
     workspace: Workspace
     progress: Progress
     threads: int | None
+    memo: Memo
     closing: ExitStack
     sketch: LedgerSketch | None = None
 
 
 class Part(Protocol):
-    """One side's part; its methods are called once each, in this order."""
+    """One side's part: :meth:`prepare`, or :meth:`load` what an earlier attempt saved; then role and write."""
 
     def prepare(self, rejects: Path) -> InputFacts:
         """Read the dataset and prepare the own set; rejected rows go to the file ``rejects``.
 
         Raises ``UsageError`` or ``PolicyRefusal`` that names the file, the column or the setting.
         """
+
+    def save(self, checkpoint: Checkpoint, extra: Mapping[str, int]) -> None:
+        """Save what was prepared, and a few numbers beside it."""
+
+    def load(self, checkpoint: Checkpoint) -> InputFacts | None:
+        """Take up what was saved; ``None`` if it is not whole."""
 
     def role(self) -> ProtocolRole[Any]:
         """Return the role, which has not started."""

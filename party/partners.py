@@ -21,6 +21,11 @@ from party.store import Store
 from party.tables import METADATA
 from psi.errors import UsageError
 
+# How long after its successor was first used a certificate may still begin calls: those of jobs that were just given it.
+SUPERSEDED_AFTER: Final = datetime.timedelta(hours=1)
+# Who revoked a certificate that its successor has superseded: nobody, and no person has an empty name.
+_BY_RENEWAL: Final = ""
+
 # Times are seconds since 1970-01-01 UTC.
 partners: Final = sa.Table(
     "partners",
@@ -181,6 +186,34 @@ class Partners:
             rows = connection.execute(query).all()
         return [Event(moment(row.at), row.actor, row.partner, row.event, row.note) for row in rows]
 
+    def admit(self, caller: Caller) -> str:
+        """Return which partner a caller is that begins a call. Raises as :meth:`identify` does.
+
+        A node that comes with its newest certificate no longer needs those before it: ``SUPERSEDED_AFTER`` later they
+        begin no call any more, so that a key which was stolen before a renewal is soon worth nothing.
+        """
+        name, serial = self.identify(caller), serial_of(caller.certificate)
+        now = self._clock().timestamp()
+        with self._store.reading() as connection:
+            ends = connection.scalar(
+                sa.select(certificates.c.revoked_at).where(certificates.c.serial == serial)
+            )
+            held = recorded(connection, Kind.PARTNER, name)
+        if ends is not None and now >= ends:
+            raise stranger(
+                f"The certificate of {name} was renewed, and the old one was used again.",
+                "unless its node was restored from a backup, somebody else has the old key; invite it again",
+            )
+        if len(held) > 1 and held[0].serial == serial:
+            old = [issued.serial for issued in held[1:]]
+            with self._store.transaction() as connection:
+                connection.execute(
+                    certificates.update()
+                    .where(certificates.c.serial.in_(old), certificates.c.revoked_at.is_(None))
+                    .values(revoked_at=now + SUPERSEDED_AFTER.total_seconds(), revoked_by=_BY_RENEWAL)
+                )
+        return name
+
     def identify(self, caller: Caller) -> str:
         """Return which partner a caller is. Raises ``PeerViolation`` (``peer_identity``) that says why it is none.
 
@@ -196,7 +229,9 @@ class Partners:
             partner = None if row is None else find(connection, row.partner)
         if row is None or partner is None or load_certificate(row.pem.encode()) != caller.certificate:
             raise stranger("A caller's certificate is not in the store.")
-        if row.revoked_at is not None or partner.state is PartnerState.REVOKED:
+        # One that was only superseded keeps the calls that it has begun: a job does not end with a renewal.
+        revoked = row.revoked_at is not None and row.revoked_by != _BY_RENEWAL
+        if revoked or partner.state is PartnerState.REVOKED:
             raise stranger(f"The certificate of {partner.name} was revoked.")
         if self._clock().timestamp() >= row.not_after:
             raise stranger(f"The certificate of {partner.name} has expired.")
@@ -269,7 +304,7 @@ def revoke_all(connection: sa.Connection, partner: str, actor: str, now: float) 
         .where(
             certificates.c.kind == Kind.PARTNER.value,
             certificates.c.partner == partner,
-            certificates.c.revoked_at.is_(None),
+            sa.or_(certificates.c.revoked_at.is_(None), certificates.c.revoked_by == _BY_RENEWAL),
         )
         .values(revoked_at=now, revoked_by=actor)
     ).rowcount

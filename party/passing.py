@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from party.transport import GOODBYE_SECONDS, MAX_MESSAGE, Link
 from psi.errors import LinkLost, PeerAborted, PeerViolation
@@ -44,7 +45,10 @@ class SocketStream:
         self._writer = asyncio.StreamWriter(transport, protocol, self._reader, loop)
 
     async def read(self) -> Any:
-        """Return the next envelope, or ``grpc.aio.EOF`` where the other end has closed or died."""
+        """Return the next envelope, or ``grpc.aio.EOF`` where the other end has closed or died.
+
+        Raises ``PeerViolation`` for what is no envelope, or is longer than one may be.
+        """
         try:
             length = int.from_bytes(await self._reader.readexactly(_LENGTH), "big")
             if length > MAX_MESSAGE:
@@ -52,6 +56,8 @@ class SocketStream:
             return pb.Envelope.FromString(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, OSError):
             return grpc.aio.EOF
+        except DecodeError:
+            raise PeerViolation("Something was passed on that is no message.") from None
 
     async def write(self, message: pb.Envelope) -> None:
         """Send an envelope. Raises ``asyncio.InvalidStateError`` where nobody reads any more."""

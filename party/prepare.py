@@ -168,7 +168,7 @@ class Preparation:
             for batch in persons.batches("SELECT known, tier FROM {name}"):
                 self._sketch.add(batch.column("known").to_numpy(), marks[batch.column("tier").to_numpy()])
 
-        spool = self._workspace.spool("out")
+        spool = self._workspace.spool()
         origin = self._write_points(persons, spool)
         persons.drop()
         return PreparedSet(

@@ -7,16 +7,18 @@ import base64
 import contextlib
 import datetime
 import json
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
+from federated.terms import SumTerms
 from party.combine import header
 from party.contract import Contract, DatasetFacts, check_agrees, parse_contract
 from party.datasets import Dataset, open_dataset
-from party.guard import Guard
+from party.guard import Guard, Standing
 from party.home import Home
 from party.identity import TlsMaterial, public_identity
 from party.intake import InputFacts
@@ -24,9 +26,11 @@ from party.jobfile import parse_job
 from party.jobspec import Job, SideSpec, other_side
 from party.match_part import MatchPart
 from party.measure import peak_memory_mb
+from party.memo import RememberedEngine
 from party.part import Part, Setting
 from party.progress import Emit, Progress
 from party.results import REJECTS, RESULT, write_json
+from party.runfolder import RunFolder
 from party.session import agree, converse, say_goodbye, why_it_ended
 from party.spool import disk_error
 from party.sum_part import SumPart
@@ -34,7 +38,7 @@ from party.transport import Link, Traffic
 from party.workspace import Workspace
 from psi.engines import Engine, available, open_engine
 from psi.errors import VeiljoinError
-from psi.secret import SecretBytes, SigningSeed
+from psi.secret import SecretBytes, Seed, SigningSeed
 from psi.seed import JobRandomness, new_seed
 from psi.suites import Suite, suite_by_id
 
@@ -49,6 +53,8 @@ class SideConfig:
     ``delimiter`` and ``encoding`` are how its catalogue says to read the file, where the job does not.
     ``address`` is a host and port, or for a bank's node ``fd:N``: an inherited socket to which the node passes the
     partner's stream on; such a process has no ``tls`` of its own. ``store`` is that of a home which has it elsewhere.
+    ``seed`` and ``run`` are those of a run that may go on in another process: its seed, and the folder that outlives
+    this one. Without them the run ends with the process.
     """
 
     side: str
@@ -71,6 +77,8 @@ class SideConfig:
     partner: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    seed: Seed | None = None
+    run: Path | None = None
 
     def to_json(self) -> str:
         """Return the configuration as one line of JSON, secrets included: for a pipe, never for a file."""
@@ -96,6 +104,8 @@ class SideConfig:
                 "partner": self.partner,
                 "delimiter": self.delimiter,
                 "encoding": self.encoding,
+                "seed": None if self.seed is None else _pack(self.seed.reveal()),
+                "run": None if self.run is None else str(self.run),
             }
         )
 
@@ -104,9 +114,11 @@ class SideConfig:
         """Read what :meth:`to_json` wrote."""
         table = json.loads(line)
         tls = table.pop("tls")
-        home = table.pop("home")
+        home, run, seed = table.pop("home"), table.pop("run"), table.pop("seed")
         return cls(
             home=None if home is None else Path(home),
+            run=None if run is None else Path(run),
+            seed=None if seed is None else Seed(_unpack(seed)),
             contract=_unpack(table.pop("contract")),
             identity=SigningSeed(_unpack(table.pop("identity"))),
             data=Path(table.pop("data")),
@@ -165,6 +177,8 @@ class _Done:
     facts: InputFacts
     engine: Engine
     traffic: Traffic
+    prepared: Path
+    masks: int
 
 
 class SideRun:
@@ -233,7 +247,9 @@ class SideRun:
         done = self._done
         with self.progress.phase("write"):
             figures, files = await asyncio.to_thread(done.part.write, self._config.staging)
-        if (self._config.staging / REJECTS).exists():
+        if (done.prepared / REJECTS).exists():
+            # A copy: the run may have to go on once more for the partner's sake.
+            await asyncio.to_thread(shutil.copy, done.prepared / REJECTS, self._config.staging / REJECTS)
             files = [REJECTS, *files]
         facts = done.facts
         report = figures | {
@@ -249,6 +265,7 @@ class SideRun:
                 "seconds": {name: round(seconds, 3) for name, seconds in self.progress.seconds.items()},
                 "engine": done.engine.name,
                 "threads": done.engine.threads,
+                "masks": done.masks,
                 "peak_memory_mb": peak_memory_mb((*done.engine.processes, *done.part.processes)),
                 **done.part.details,
             }
@@ -260,10 +277,15 @@ class SideRun:
         config = self._config
         with self.progress.phase("agree"):
             await agree(link, self._contract, config.side, config.identity, SOFTWARE)
-        randomness = JobRandomness(new_seed(), self._contract.hash)
+        randomness = JobRandomness(config.seed or new_seed(), self._contract.hash)
         self._open.callback(randomness.destroy)
-        engine = self._open_engine()
-        guard = self._open_guard()
+        folder = RunFolder(config.run or config.work / "run")
+        sets, masks = folder.memos(randomness)
+        engine = RememberedEngine(self._open_engine(), sets, masks)
+        checkpoint = folder.checkpoint(terms=self._sum_terms())
+        held = checkpoint.extra() if config.run is not None else None
+        guard = self._open_guard(Standing(**held) if held else None)
+        workspace = Workspace(config.work, config.threads, folder.prepared)
         setting = Setting(
             job=self._job,
             side=config.side,
@@ -271,17 +293,26 @@ class SideRun:
             dataset=self._dataset,
             randomness=randomness,
             engine=engine,
-            workspace=self._open.enter_context(Workspace(config.work, config.threads)),
+            workspace=self._open.enter_context(workspace),
             progress=self.progress,
             threads=config.threads,
+            memo=masks,
             closing=self._open,
             sketch=None if guard is None else guard.sketch,
         )
         part: Part = SumPart(setting) if self._job.kind.is_sum else MatchPart(setting)
-        facts = await self._while_linked(link, part.prepare, config.staging / REJECTS)
-        if guard is not None:
-            await asyncio.to_thread(guard.admit)
-        role = part.role()
+        facts = None if held is None else await asyncio.to_thread(part.load, checkpoint)
+        if facts is None:
+            folder.prepare_again()
+            facts = await self._while_linked(link, part.prepare, folder.prepared / REJECTS)
+            if guard is not None:
+                await asyncio.to_thread(guard.admit)
+            if config.run is not None:
+                kept = {} if guard is None else asdict(guard.keep())
+                await asyncio.to_thread(part.save, checkpoint, kept)
+            sets.forget()
+        role = await asyncio.to_thread(part.role)
+        journal = await asyncio.to_thread(folder.journal, config.work / "aside")
 
         def before_release() -> None:
             if guard is not None:
@@ -289,13 +320,16 @@ class SideRun:
 
         try:
             with self.progress.phase(part.phase):
-                await converse(link, role, setting.workspace.spool("in"), self.progress, before_release)
+                await converse(link, role, journal, self.progress, before_release)
         except BaseException:
             role.close()
             raise
-        self._done = _Done(part, facts, engine, link.traffic)
+        self._done = _Done(part, facts, engine, link.traffic, folder.prepared, sets.computed + masks.computed)
 
-    def _open_guard(self) -> Guard | None:
+    def _sum_terms(self) -> SumTerms | None:
+        return self._contract.sum_terms() if self._job.kind.is_sum else None
+
+    def _open_guard(self, standing: Standing | None) -> Guard | None:
         """Return what holds this job to the own policy; ``None`` for a party without a home, in a rehearsal."""
         config = self._config
         if config.home is None:
@@ -304,7 +338,7 @@ class SideRun:
         dataset = config.dataset or self._dataset.path.name
         partner = config.partner or other_side(config.side)
         return self._open.enter_context(
-            Guard(home, self._job, config.side, dataset, partner, self._contract.job)
+            Guard(home, self._job, config.side, dataset, partner, self._contract.job, standing)
         )
 
     def _open_engine(self) -> Engine:

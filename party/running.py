@@ -1,6 +1,7 @@
 """The attempts that a standing node runs: each in a process of its own, under the store's lease.
 
-A job is done only once both sides' parts are complete: the platform says when its own is, the bank then ends the job
+An attempt that is cut goes on in the next one, with the seed and the journal of its run, until the job ends. A job is
+done only once both sides' parts are complete: the platform says when its own is, the bank then ends the job
 and says so, and only then does either publish. So whichever process dies, there is one result on each side or none.
 """
 
@@ -13,13 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from party.catalogue import Catalogue
 from party.jobprocess import Ending, JobProcess
 from party.jobrecords import JobRecord
 from party.jobs import Jobs
 from party.jobstates import JobState
+from party.keeping import Keeping
 from party.node import Node
 from party.nodefile import BANK
 from party.passing import INHERITED
@@ -31,6 +33,9 @@ LEASE: Final = datetime.timedelta(seconds=15)
 # How long the bank waits for the stream of a job that it has started.
 JOIN_SECONDS: Final = 60.0
 _DIAL_SECONDS: Final = 30.0
+# How long a job rests after its first cut, and at most after many that brought it no further.
+_FIRST_REST: Final = 1.0
+_LONGEST_REST: Final = 60.0
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -57,6 +62,14 @@ class Run:
     fault: VeiljoinError | None = None
 
 
+class _Rest(NamedTuple):
+    """How many attempts in a row were cut without progress, how far they were, and until when the job rests."""
+
+    cuts: int
+    reached: int
+    until: float
+
+
 class Runs:
     """The attempts of this node's process ``instance``. ``tell`` is told what happens, for the node's log.
 
@@ -72,6 +85,8 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.workroom = Workroom(node.home.folder.absolute())
+        self._keeping = Keeping(node, self.workroom)
+        self._resting: dict[str, _Rest] = {}
 
     def get(self, job: str) -> Run | None:
         """Return the attempt of ``job`` that is under way here."""
@@ -80,6 +95,11 @@ class Runs:
     def busy(self, partner: str) -> bool:
         """Return whether a job with ``partner`` is under way here."""
         return any(run.partner == partner for run in self._runs.values())
+
+    def rests(self, job: str) -> bool:
+        """Return whether ``job`` was cut just now and is not to be begun again yet."""
+        rest = self._resting.get(job)
+        return rest is not None and rest.until > time.monotonic()
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -148,7 +168,9 @@ class Runs:
         except VeiljoinError as error:
             if end is not None:
                 end.close()
-            ending = Ending(False, error.code.name, error.message, error.hint)
+            # Room on the disk and the store come back.
+            passing = error.code.name in ("no_space", "store_unavailable")
+            ending = Ending(False, error.code.name, error.message, error.hint, cut=passing)
         async with self._lock:
             if self._runs.get(run.job) is run:
                 await self._ended(run, ending)
@@ -174,6 +196,8 @@ class Runs:
             partner_san=partner.san,
             home=node.home.folder.absolute(),
             store=node.file.store,
+            seed=self._keeping.seed(run.job),
+            run=self.workroom.run(run.job),
             dataset=record.dataset,
             partner=run.partner,
             delimiter=data.delimiter,
@@ -201,13 +225,15 @@ class Runs:
                     "hint": ending.hint,
                 }
             )
-            await self._give_up(run, ending.code, cut=ending.cut)
+            if ending.anew:
+                await asyncio.to_thread(self._keeping.end, run.job)
+            await self._give_up(run, ending.code, cut=ending.cut, died=ending.died)
             return
         try:
             await asyncio.to_thread(self.workroom.complete, run.job, run.attempt)
         except UsageError as error:
             self._say(run.job, "not_kept", error)
-            await self._give_up(run, error.code.name, cut=False)
+            await self._give_up(run, error.code.name, cut=error.code.name == "no_space")
             return
         run.stage, run.process = Stage.COMPLETE, None
         if run.partner_complete:
@@ -226,12 +252,14 @@ class Runs:
         """End the attempt of a job that has ended otherwise."""
         async with self._lock:
             await self._drop(job)
+            await self._end_run(job)
 
     async def fail(self, job: str, code: str) -> None:
         """End the job without a result."""
         async with self._lock:
             await self._drop(job)
             await self._step(job, lambda: self._jobs.fail(job, self._instance, code))
+            await self._end_run(job)
 
     async def partner_complete(self, job: str, attempt: int) -> None:
         """At the bank: note that the platform's part of ``attempt`` is whole."""
@@ -262,6 +290,7 @@ class Runs:
         done = await self._step(run.job, lambda: self._jobs.finish(run.job, self._instance, keep))
         if done is None:
             await self._drop(run.job)
+            await self._end_run(run.job)
             return
         self._runs.pop(run.job, None)
         try:
@@ -270,14 +299,27 @@ class Runs:
             # It is complete and stays where it is; the node publishes it when it starts again.
             self._say(run.job, "not_published", error)
             return
+        await self._end_run(run.job)
         self._tell({"event": "result", "job": run.job, "folder": str(folder)})
 
-    async def _give_up(self, run: Run, code: str, *, cut: bool) -> None:
-        await self._drop(run.job)
-        if cut:
-            await self._step(run.job, lambda: self._jobs.retry(run.job, self._instance, code))
+    async def _give_up(self, run: Run, code: str, *, cut: bool, died: bool = False) -> None:
+        job = run.job
+        await self._drop(job)
+        if not cut:
+            await self._step(job, lambda: self._jobs.fail(job, self._instance, code))
         else:
-            await self._step(run.job, lambda: self._jobs.fail(run.job, self._instance, code))
+            await self._retry(job, code, died=died)
+        await self._end_run(job)
+
+    async def _retry(self, job: str, code: str, *, died: bool = False) -> None:
+        reached = await asyncio.to_thread(self.workroom.reached, job)
+        last = self._resting.get(job)
+        cuts = 0 if last is None or reached > last.reached else last.cuts + 1
+        pause = min(_LONGEST_REST, _FIRST_REST * 2**cuts)
+        self._resting[job] = _Rest(cuts, reached, time.monotonic() + pause)
+        await self._step(
+            job, lambda: self._jobs.retry(job, self._instance, code, reached=reached, counts=died)
+        )
 
     async def _drop(self, job: str) -> None:
         run = self._runs.pop(job, None)
@@ -323,6 +365,7 @@ class Runs:
                 async with self._lock:
                     if self._runs.get(run.job) is run:
                         await self._drop(run.job)
+                        await self._end_run(run.job)
                 continue
             if run.stage is Stage.WAITING and time.monotonic() - run.since > JOIN_SECONDS:
                 await self.cut(run.job, "peer_absent")
@@ -331,6 +374,7 @@ class Runs:
         """End what others left running, and what has run out: a result is removed before its job expires."""
         for record in await asyncio.to_thread(self._jobs.lapse, self._instance):
             self._tell({"event": "job", "job": record.id, "state": record.state.value, "code": record.code})
+        await self._sweep()
         for record in await asyncio.to_thread(self._jobs.due):
             job = record.id
             async with self._lock:
@@ -338,14 +382,35 @@ class Runs:
                 await asyncio.to_thread(self.workroom.remove_result, job)
                 await self._step(job, lambda job=job: self._jobs.expire(job, self._instance))  # type: ignore[misc]
 
+    async def _sweep(self) -> None:
+        """Drop the runs of jobs that have ended, by whatever command or message."""
+        for job in await asyncio.to_thread(self._keeping.jobs):
+            async with self._lock:
+                await self._end_run(job)
+
+    async def _end_run(self, job: str) -> None:
+        """Drop the run of a job that has ended; one that may go on is kept."""
+        if job not in self._runs and not await asyncio.to_thread(self._goes_on, job):
+            self._resting.pop(job, None)
+            await asyncio.to_thread(self._keeping.end, job)
+
     async def recover(self) -> None:
         """Put in order what a process of this node left that died; to be called while no other one can be there."""
-        await asyncio.to_thread(self.workroom.recover, self._fate)
+        await asyncio.to_thread(self.workroom.recover, self._fate, self._goes_on)
+        await self._sweep()
         page = await asyncio.to_thread(lambda: self._jobs.list(states=(JobState.RUNNING,), limit=200))
         for record in page.jobs:
             if record.holder == self._instance:
-                job = record.id
-                await self._step(job, lambda job=job: self._jobs.retry(job, self._instance, "node_died"))  # type: ignore[misc]
+                await self._retry(record.id, "node_died", died=True)
+        self._resting.clear()
+
+    def _goes_on(self, job: str) -> bool:
+        try:
+            return self._jobs.get(job).state in (JobState.RUNNING, JobState.ACCEPTED)
+        except UsageError as error:
+            if error.code.name != "unknown_job":
+                raise
+            return False
 
     def _fate(self, job: str) -> str:
         try:
@@ -367,10 +432,7 @@ class Runs:
                     await run.process.stop()
                 if not kept:
                     await asyncio.to_thread(self.workroom.discard, run.job)
-                await self._step(
-                    run.job,
-                    lambda job=run.job: self._jobs.retry(job, self._instance, "node_stopped"),  # type: ignore[misc]
-                )
+                await self._retry(run.job, "node_stopped")
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

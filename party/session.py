@@ -1,9 +1,8 @@
-"""Drives one protocol role over one link: the greeting, the contract, then messages both ways until the end."""
+"""Drives one protocol role over one link: greeting, contract, positions, then messages both ways until the end."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -11,10 +10,9 @@ from typing import Any, Final
 from party.contract import Contract
 from party.identity import sign_contract, verify_contract
 from party.progress import Progress
-from party.spool import Spool
 from party.transport import Link
 from psi.errors import PEER_WORDS, LinkLost, PeerViolation, VeiljoinError
-from psi.messages import Chunk
+from psi.replay import Journal, Playback, Position
 from psi.role import ProtocolRole
 from psi.secret import SigningSeed
 from psi.suites import PROTOCOL_VERSION
@@ -64,20 +62,22 @@ async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed
 async def converse(
     link: Link,
     role: ProtocolRole[Any],
-    spool: Spool,
+    journal: Journal[Any],
     progress: Progress,
     before_release: Callable[[], None] = lambda: None,
 ) -> None:
-    """Carry the messages of ``role`` until both sides have finished.
+    """Carry the messages of ``role`` until both sides have finished, from where ``journal`` ends (SPEC 8.6).
 
     ``before_release`` is called when the partner has announced itself, before it is sent more than our own
-    announcement; what it raises ends the job.
+    announcement, and again each time that is played back; what it raises ends the job.
 
     Two tasks: one receives and computes, one sends. Computing runs in threads, so that keepalive and the other
     direction go on. Raises the role's or the link's error; the caller tells the partner.
     """
     outbox: asyncio.Queue[Iterator[WireMessage] | None] = asyncio.Queue(_OUTBOX)
     loop = asyncio.get_running_loop()
+    playback: Playback[Any] = Playback(role, journal, before_release)
+    theirs = await _positions(link, playback.position())
     with (
         ThreadPoolExecutor(1, "veiljoin-receive") as receiving,
         ThreadPoolExecutor(1, "veiljoin-send") as sending,
@@ -93,42 +93,59 @@ async def converse(
                 raise _silent(link, IDLE_SECONDS) from None
 
         async def listen() -> None:
-            await outbox.put(role.start())
+            for messages in await loop.run_in_executor(receiving, playback.go_on, theirs):
+                await outbox.put(messages)
+            if role.announced_by_peer:
+                progress.expect(role.expected_work)
+                await loop.run_in_executor(receiving, replayed)
             while not role.done:
                 message = await next_message()
-                if isinstance(message, Hello | SignedContract | Abort):
+                if isinstance(message, Hello | SignedContract | Position | Abort):
                     raise PeerViolation(f"The {link.partner} sent its greeting a second time.")
                 copies, unannounced = role.copies, not role.announced_by_peer
-                first, answers = await loop.run_in_executor(receiving, take, message)
-                if first is not None:
+                answers = await loop.run_in_executor(receiving, playback.receive, message)
+                if answers is not None:
                     # Only what is to be sent takes a place: while our own set is on its way out, we must go on
                     # reading, or both sides would wait for each other.
-                    await outbox.put(itertools.chain((first,), answers))
+                    await outbox.put(answers)
                 if unannounced:
                     progress.expect(role.expected_work)
                 elif role.copies == copies:
                     progress.advance(role.work_of(message, sent=False))
             await outbox.put(None)
 
-        def take(message: WireMessage) -> tuple[WireMessage | None, Iterator[WireMessage]]:
-            """Let the role judge ``message``, keep it if it counts, and compute the first answer."""
-            copies, unannounced = role.copies, not role.announced_by_peer
-            answers = role.receive(message)
-            if unannounced and role.announced_by_peer:
-                before_release()
-            if isinstance(message, Chunk) and role.copies == copies:
-                # Durable before anything that follows from it is sent, and never a chunk that was refused.
-                spool.received(message)
-            return next(answers, None), answers
+        def replayed() -> None:
+            for entry in journal.entries():
+                progress.advance(role.work_of(entry.message, sent=False))
 
         async def speak() -> None:
             while (messages := await outbox.get()) is not None:
-                while (message := await loop.run_in_executor(sending, next, messages, None)) is not None:
+                while (message := await loop.run_in_executor(sending, playback.draw, messages)) is not None:
                     await link.send(message)
                     if role.announced_by_peer:
                         progress.advance(role.work_of(message, sent=True))
 
         await _both(asyncio.create_task(listen()), asyncio.create_task(speak()))
+
+
+async def _positions(link: Link, ours: Position) -> Position:
+    """Tell the partner how far we are, and wait for its word; it may be reading its own file for long."""
+    # Read before anything is written: after a write that failed, gRPC gives no more of what the partner said last.
+    listening = asyncio.ensure_future(link.receive())
+    try:
+        try:
+            await link.send(ours)
+        except LinkLost:
+            await asyncio.wait((listening,), timeout=REASON_SECONDS)
+            if not listening.done():
+                raise
+        theirs = await listening
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    if not isinstance(theirs, Position):
+        raise PeerViolation(f"The {link.partner} did not say how far it is.")
+    return theirs
 
 
 def _silent(link: Link, seconds: float) -> LinkLost:

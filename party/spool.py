@@ -1,8 +1,7 @@
-"""Numbered chunks on disk, one file each: what was received and what may have to be sent again.
+"""Numbered chunks on disk, one file each: the own set as it is sent, and sent again after a cut.
 
-Only masked points and tokens come here, never an identifier, a hash of one or a key. A chunk is durable (written
-under a temporary name, flushed to the disk, renamed) before anything is computed from it, which is the seam
-where a later resume starts.
+Only masked points come here, never an identifier, a hash of one or a key. A chunk is whole or not there: written
+under a temporary name, flushed to the disk, renamed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 from pathlib import Path
 
 from psi.errors import UsageError
-from psi.messages import Chunk
 
 
 class Spool:
@@ -40,10 +38,6 @@ class Spool:
     def get(self, stream: str, sequence: int) -> bytes:
         """Return chunk ``sequence`` of ``stream``."""
         return (self._folder / stream / f"{sequence:08d}.chunk").read_bytes()
-
-    def received(self, chunk: Chunk) -> None:
-        """Keep a chunk that the partner sent."""
-        self.put(f"received-{chunk.stream.name.lower().replace('_', '-')}", chunk.sequence, chunk.data)
 
 
 def disk_error(error: OSError, folder: Path) -> UsageError:

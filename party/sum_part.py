@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from federated.engine import PaillierEngine
 from federated.group_holder import GroupHolder
 from federated.holder import Holder
 from federated.keys import generate_key
+from federated.stream import LABEL_PRIMES, KeyStream, stream_key
 from federated.terms import SumRole
 from federated.value_holder import ValueHolder
+from party.checkpoint import Checkpoint
 from party.combine import header
 from party.figures import figures
 from party.groups import GroupPreparation, PreparedGroups
 from party.intake import InputFacts
+from party.memo import RememberedPaillier
 from party.part import Setting
 from party.report import write_reports
 from party.values import PreparedValues, ValuePreparation
@@ -29,7 +31,7 @@ class SumPart:
         self._setting = setting
         self._terms = setting.contract.sum_terms()
         self._is_value_holder = setting.contract.sum_role(setting.side) is SumRole.VALUE_HOLDER
-        self._paillier = PaillierEngine(setting.threads)
+        self._paillier = RememberedPaillier(setting.memo, setting.threads)
         setting.closing.callback(self._paillier.close)
         self._values: PreparedValues | None = None
         self._groups: PreparedGroups | None = None
@@ -55,12 +57,25 @@ class SumPart:
         self._groups = GroupPreparation(*parts).run(rejects)
         return self._groups.facts
 
+    def save(self, checkpoint: Checkpoint, extra: Mapping[str, int]) -> None:
+        """Save what was prepared."""
+        checkpoint.save(self._values if self._is_value_holder else self._groups, extra)
+
+    def load(self, checkpoint: Checkpoint) -> InputFacts | None:
+        """Take up what was saved."""
+        if self._is_value_holder:
+            self._values = checkpoint.load(PreparedValues)
+            return None if self._values is None else self._values.facts
+        self._groups = checkpoint.load(PreparedGroups)
+        return None if self._groups is None else self._groups.facts
+
     def role(self) -> Holder:
-        """Return the role of this side; the value holder makes its key here."""
+        """Return the role of this side; the value holder makes its key here, of the job's seed."""
         own, keep = self._setting, DiskSumKeep(self._setting.workspace, self._terms)
         common = (self._terms, own.randomness)
         if self._values is not None:
-            key = generate_key(self._terms.key_bits)
+            source = KeyStream(stream_key(own.randomness, LABEL_PRIMES))
+            key = generate_key(self._terms.key_bits, source.reader())
             self._paillier.prepare(key)
             self._role = ValueHolder(*common, self._values, own.engine, keep, key, self._paillier)
         elif self._groups is not None:

@@ -175,3 +175,96 @@ events = sa.Table(
     sa.Index("events_of", "job"),
     sqlite_autoincrement=True,
 )
+
+# One row per recurring job. `terms` is, as canonical JSON, all that a second person approves (the job's table, when
+# it is due, over what, with whom), `digest` its SHA-256. `next_due` is null unless it is active. `drafted` counts its
+# jobs, `failures` those in a row that came to nothing.
+schedules = sa.Table(
+    "schedules",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("terms", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("drafter", sa.Text, nullable=False),
+    sa.Column("editor", sa.Text, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("changed", sa.Float, nullable=False),
+    sa.Column("next_due", sa.Float),
+    sa.Column("drafted", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Index("schedules_by_state", "state"),
+    sqlite_autoincrement=True,
+)
+schedule_approvals = sa.Table(
+    "schedule_approvals",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("schedule", sa.Text, sa.ForeignKey("schedules.id"), nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("voided", sa.Float),
+    sa.Index("schedule_approvals_of", "schedule"),
+    sqlite_autoincrement=True,
+)
+schedule_events = sa.Table(
+    "schedule_events",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("schedule", sa.Text, sa.ForeignKey("schedules.id"), nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("after", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Index("schedule_events_of", "schedule"),
+    sqlite_autoincrement=True,
+)
+# One row per time that a schedule was due, and no second one, whichever process is at work: what was made of it, as
+# one code word, with the `job` that was drafted. `missed` is how many times before it passed with no node at work.
+schedule_runs = sa.Table(
+    "schedule_runs",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("schedule", sa.Text, sa.ForeignKey("schedules.id"), nullable=False),
+    sa.Column("due", sa.Float, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("missed", sa.Integer, nullable=False),
+    sa.Column("job", sa.Text, sa.ForeignKey("jobs.id")),
+    sa.UniqueConstraint("schedule", "due", name="one_run_per_due"),
+    sqlite_autoincrement=True,
+)
+# One row per preflight of a job at this side (`run` is its id on the wire), and one per wish of a person about it
+# (`wish`: "again" or "without"). `digest` is the contract's hash, `facts` a hash over what was tried, `own` and `peer`
+# the word of each side once it is known; `detail` and `hint` say what is wrong on this side. A job may not be here:
+# a platform is asked about drafts.
+preflights = sa.Table(
+    "preflights",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("run", sa.Text, unique=True),
+    sa.Column("own", sa.Text),
+    sa.Column("peer", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Column("hint", sa.Text),
+    sa.Column("wish", sa.Text),
+    sa.Column("actor", sa.Text),
+    sa.Index("preflights_of", "job"),
+    sa.Index("preflights_with", "partner", "at"),
+    sqlite_autoincrement=True,
+)

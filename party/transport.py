@@ -186,6 +186,8 @@ class ControlLink(MessageStream[ControlMessage]):
 
 _ABORT_HINTS: Final[Mapping[str, str]] = {
     "setup_failed": "its node could not be set up; its operator sees why",
+    "paused": "its disk, store or masking engine is out of reach; between nodes the job goes on by itself",
+    "begun_anew": "one side has lost what the run had reached; between nodes it begins anew by itself",
     "input_refused": "its input could not be used; its operator sees the file and the reason",
     "limit_exceeded": "its set is larger than the contract allows; draft the job with a higher limit",
     "policy_refused": "its policy refused, mostly because a set or a tier is too small",

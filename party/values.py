@@ -265,7 +265,7 @@ class ValuePreparation:
         check_least(self._job, str(self._dataset.path), who, size)
         announced, slot_of = self._announced(persons)
 
-        spool = self._workspace.spool("out")
+        spool = self._workspace.spool()
         origin, tag_numbers = self._write_points(persons, spool, size)
         events = self._write_events(table, persons, size)
         if self._sketch is not None:

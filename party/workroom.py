@@ -1,10 +1,11 @@
-"""Where a standing node works and keeps results: one folder per attempt of a job, one per result.
+"""Where a standing node works and keeps results: a folder per run of a job and per attempt of it, one per result.
 
+    work/<job>                       what the run goes on with after a cut (party.runfolder)
     work/<job>.<attempt>/staging     what the job's process writes
     work/<job>.<attempt>/complete    the same, once it is whole and on the disk
     results/<job>                    the same, once the job is done
 
-Each arrow between them is one rename, so that a result is there whole or not at all.
+Each arrow between the last three is one rename, so that a result is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from party.runfolder import reached
 from party.spool import disk_error
 
 WORK: Final = "work"
@@ -36,6 +38,27 @@ class Workroom:
     def room(self, job: str, attempt: int) -> Path:
         """Return the folder of one attempt, which need not exist."""
         return self._work / f"{job}.{attempt}"
+
+    def run(self, job: str) -> Path:
+        """Return the folder of the job's run, which need not exist."""
+        return self._work / job
+
+    def reached(self, job: str) -> int:
+        """Return a number that grows with what of the job's run is on the disk."""
+        return reached(self.run(job))
+
+    def begin_run(self, job: str) -> None:
+        """Make the folder of a new run."""
+        try:
+            self.end_run(job)
+            self.run(job).mkdir(mode=_PRIVATE, parents=True)
+            _to_disk(self._work)
+        except OSError as error:
+            raise disk_error(error, self._work) from None
+
+    def end_run(self, job: str) -> None:
+        """Remove the folder of the job's run."""
+        shutil.rmtree(self.run(job), ignore_errors=True)
 
     def staging(self, job: str, attempt: int) -> Path:
         """Return where the attempt's process writes."""
@@ -83,7 +106,7 @@ class Workroom:
         return target
 
     def discard(self, job: str) -> None:
-        """Remove what the attempts of a job left; its result stays."""
+        """Remove what the attempts of a job left; its run and its result stay."""
         for folder in self._work.glob(f"{job}.*"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -97,9 +120,16 @@ class Workroom:
         except OSError as error:
             raise disk_error(error, self._results) from None
 
-    def recover(self, fate: Callable[[str], str]) -> None:
-        """Put in order what a node that died left: ``fate`` says of a job publish, keep or discard."""
-        for folder in sorted(self._work.glob("*.*")):
+    def recover(self, fate: Callable[[str], str], goes_on: Callable[[str], bool]) -> None:
+        """Put in order what a node that died left.
+
+        ``fate`` says of a job publish, keep or discard, ``goes_on`` whether its run may be needed again.
+        """
+        for folder in sorted(self._work.glob("*")):
+            if "." not in folder.name:
+                if not goes_on(folder.name):
+                    self.end_run(folder.name)
+                continue
             job, _, number = folder.name.rpartition(".")
             attempt = int(number) if number.isdecimal() else 0
             wish = fate(job)

@@ -46,10 +46,14 @@ class Chunked(Protocol):
 
 
 class Workspace:
-    """The private folder and database of one job; a context manager that removes both."""
+    """The private folder and database of one job; a context manager that removes both.
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    ``prepared`` is where the prepared set lies, which a run that is cut goes on with; by default in the folder.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None, prepared: Path | None = None) -> None:
         self.folder = folder
+        self._prepared = prepared or folder / "prepared"
         self._threads = threads or max(1, os.cpu_count() or 1)
         self._tables = 0
         self._files = 0
@@ -59,6 +63,7 @@ class Workspace:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             spill = self.folder / "spill"
             spill.mkdir(mode=0o700, exist_ok=True)
+            self._prepared.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, self.folder) from None
         self._database = duckdb.connect(
@@ -78,9 +83,13 @@ class Workspace:
         self._database.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def spool(self, name: str) -> Spool:
-        """Return the spool ``name``."""
-        return Spool(self.folder / name)
+    def spool(self) -> Spool:
+        """Return the spool of the prepared set."""
+        return Spool(self._prepared / "out")
+
+    def prepared_file(self, name: str) -> Path:
+        """Return the path of a file of the prepared set."""
+        return self._prepared / name
 
     def table(self, prefix: str, columns: str) -> Table:
         """Create an empty table with ``columns`` (SQL) and a name of its own."""

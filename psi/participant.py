@@ -98,7 +98,7 @@ class Participant(ProtocolRole[Message]):
     def _event(self, message: Message) -> machine.Event:
         return machine.event_of(message)
 
-    def _fingerprint(self, message: Message) -> bytes:
+    def fingerprint(self, message: Message) -> bytes:
         arrived: object = message  # the wire carries the messages of every protocol
         if not isinstance(arrived, Message):
             self.close()

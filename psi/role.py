@@ -74,7 +74,7 @@ class ProtocolRole(ABC, Generic[M]):
         """
         if not self._started:
             raise RuntimeError("start() comes before receive()")
-        mark = self._fingerprint(message)
+        mark = self.fingerprint(message)
         if mark in self._seen and self._machine.state is not State.CLOSED:
             self.copies += 1
             if self.copies > MAX_COPIES:
@@ -167,7 +167,7 @@ class ProtocolRole(ABC, Generic[M]):
         """Name the arrival of ``message``."""
 
     @abstractmethod
-    def _fingerprint(self, message: M) -> bytes:
+    def fingerprint(self, message: M) -> bytes:
         """Return a digest by which an exact copy of ``message`` is known (SPEC 4.4)."""
 
 

@@ -51,6 +51,7 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
         self._control = control
         self._about = about
         self._busy: set[str] = set()
+        self._works: set[asyncio.Future[None]] = set()
         self._controls: dict[str, asyncio.Event] = {}
         options = (*OPTIONS, ("grpc.so_reuseport", 0), ("grpc.max_connection_age_ms", CONNECTION_AGE_MS))
         self._server = grpc.aio.server(options=options)
@@ -70,6 +71,11 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
     async def stop(self, grace: float = 1.0) -> None:
         """Stop listening; running streams get ``grace`` seconds."""
         await self._server.stop(grace)
+        # gRPC ends the handlers and does not wait for them; asyncio would report what they raise after that.
+        works = list(self._works)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
 
     async def Join(self, request_iterator: Any, context: _Context) -> None:  # noqa: N802
         """Serve one job's stream (name given by the service definition)."""
@@ -118,7 +124,7 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
         """Return who calls; ends the call of a stranger before anything is read from it."""
         try:
             caller = caller_of(context.auth_context())
-            return caller, await asyncio.to_thread(self._partners.identify, caller)
+            return caller, await asyncio.to_thread(self._partners.admit, caller)
         except PeerViolation:
             await _refuse(context)
         except VeiljoinError:
@@ -143,6 +149,8 @@ class Listener(session_pb2_grpc.SessionsServicer, control_pb2_grpc.NodesServicer
         # The dialler sends nothing before this: a write that meets a refusal would cost it the refusal's status.
         await context.send_initial_metadata(())
         working, newer = asyncio.ensure_future(work()), asyncio.ensure_future(replaced.wait())
+        self._works.add(working)
+        working.add_done_callback(self._works.discard)
         try:
             while not working.done():
                 await asyncio.wait(

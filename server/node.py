@@ -14,7 +14,9 @@ from party.jobstates import JobState
 from party.node import Node
 from party.passing import SocketStream, pass_on
 from party.running import Runs, Tell
+from party.scheduling import Scheduler
 from party.session import GREETING_SECONDS
+from party.stopping import Drain
 from party.transport import ControlLink, Link
 from psi.errors import LinkLost, PeerViolation, VeiljoinError
 from server.enrolment import EnrolmentListener
@@ -42,14 +44,19 @@ class BankNode:
         self._runs = Runs(node, self._jobs, instance, tell)
         agent = Agent(node, self._jobs, instance, software, self._runs.get)
         self._desk = Desk(agent, self._runs)
+        self._scheduler = Scheduler(node, self._jobs, instance)
         self._enrolments = node.enrolments()
         self._authority = node.authority()
         # The conversation of each partner that is on the line, and when a job with it was last begun.
         self._online: dict[str, Conversation] = {}
+        self._stopping = False
         self._turns: dict[str, float] = {}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set. Raises ``UsageError`` if a port is taken or another node has the home."""
+    async def run(self, stop: asyncio.Event, drain: Drain | None = None) -> None:
+        """Serve until ``stop`` is set; then begin no more jobs and ``drain`` those that run, before they are ended.
+
+        Raises ``UsageError`` if a port is taken or another node has the home.
+        """
         ports = self._node.ports
         with alone(self._node.home.folder):
             await asyncio.to_thread(self._authority.renew_own, self._node.credentials)
@@ -64,6 +71,11 @@ class BankNode:
             stopped = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait((ticking, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if drain is not None and not ticking.done():
+                    self._stopping = True
+                    draining = asyncio.ensure_future(drain(self._runs))
+                    await asyncio.wait((ticking, draining), return_when=asyncio.FIRST_COMPLETED)
+                    draining.cancel()
                 if ticking.done():
                     ticking.result()
             finally:
@@ -131,6 +143,7 @@ class BankNode:
     async def _tick(self) -> None:
         tidied = certified = time.monotonic()
         while True:
+            self._tell({"event": "tick"})
             try:
                 now = time.monotonic()
                 if now - tidied >= TIDY_SECONDS:
@@ -140,11 +153,17 @@ class BankNode:
                 if now - certified >= _CERTIFICATE_SECONDS:
                     certified = now
                     await self._renew_own()
-                await self._begin_jobs()
+                if not self._stopping:
+                    await self._see_to_schedules()
+                    await self._begin_jobs()
             except VeiljoinError as error:
                 # A store that is locked or away comes back; nothing was begun meanwhile.
                 self._tell({"event": "fault", "text": error.message, "hint": error.hint})
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _see_to_schedules(self) -> None:
+        for event in await asyncio.to_thread(self._scheduler.tick):
+            self._tell(event)
 
     async def _renew_own(self) -> None:
         if await asyncio.to_thread(self._authority.renew_own, self._node.credentials):
@@ -169,5 +188,6 @@ class BankNode:
     def _next(self, partner: str) -> str | None:
         """Return the accepted job of ``partner`` that was tried the fewest times, of those the oldest."""
         waiting = self._jobs.list(states=(JobState.ACCEPTED,), partner=partner, limit=200).jobs
-        first = min(waiting, key=lambda record: (record.attempts, record.number), default=None)
+        ready = (record for record in waiting if not self._runs.rests(record.id))
+        first = min(ready, key=lambda record: (record.attempts, record.number), default=None)
         return None if first is None else first.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def read(path: Path, names: Sequence[str], batch_rows: int) -> Iterator[list[pa.
             hint="Write the Parquet file again.",
             code="bad_format",
         )
+
+
+def spread(path: Path, name: str, rows: int, places: int) -> list[pa.Array]:
+    """The first ``rows`` cells of the named column in up to ``places`` row groups behind the first, far apart.
+
+    Raises ``pa.ArrowException`` or ``OSError`` for a damaged file.
+    """
+    found = []
+    with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+        last = file.num_row_groups - 1
+        for group in sorted({last * place // places for place in range(1, places + 1)} - {0}):
+            batches = file.iter_batches(rows, row_groups=[group], columns=[name], use_threads=False)
+            found += [_text(path, name, batch.column(name), 0) for batch in itertools.islice(batches, 1)]
+    return found
 
 
 def _check_type(path: Path, name: str, kind: pa.DataType) -> None:

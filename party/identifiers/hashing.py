@@ -15,7 +15,19 @@ import numpy.typing as npt
 import pyarrow as pa
 from cryptography.hazmat.primitives import hashes
 
-from party.identifiers.cells import HEX, LOWER, QUOTING, WHITESPACE, Bytes, Cells, Ints, strings, table, tidy
+from party.identifiers.cells import (
+    HEX,
+    LOWER,
+    QUOTING,
+    WHITESPACE,
+    Bytes,
+    Cells,
+    Ints,
+    Mask,
+    strings,
+    table,
+    tidy,
+)
 from party.identifiers.forms import ALGORITHMS
 from party.identifiers.opaque import NOTHING
 from party.identifiers.outcome import Normalised, Outcome
@@ -54,6 +66,17 @@ def _words(matrix: Bytes) -> npt.NDArray[np.uint64]:
     return words
 
 
+def _shaped(bare: Cells, width: int) -> Mask:
+    """Which cells, without what is around them, are so many hexadecimal digits."""
+    shaped: Mask = (bare.lengths == width) & (bare.count(HEX) == width)
+    return shaped
+
+
+def digest_shaped(array: pa.Array | pa.ChunkedArray, algorithm: str) -> Mask:
+    """Which cells are taken as a digest of ``algorithm`` by their looks, shape (n,)."""
+    return _shaped(tidy(array).without(_AROUND), 2 * ALGORITHMS[algorithm])
+
+
 class Hasher:
     """Normalises and hashes the cells of one hashed form; ``raw`` handles cells that are not hashed yet."""
 
@@ -68,7 +91,7 @@ class Hasher:
     def __call__(self, array: pa.Array | pa.ChunkedArray) -> Normalised:
         cells = tidy(array)
         bare = cells.without(_AROUND)
-        hashed = (bare.lengths == self._width) & (bare.count(HEX) == self._width)
+        hashed = _shaped(bare, self._width)
         outcome = Outcome(len(cells))
         self._take_digests(outcome, bare, np.flatnonzero(hashed))
         rest = np.flatnonzero(~hashed)

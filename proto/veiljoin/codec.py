@@ -12,6 +12,7 @@ from typing import Final
 from federated.messages import SumStream
 from psi.errors import PeerViolation
 from psi.messages import Announce, Chunk, Finish, Stream, StreamEnd, Tier, TokenCommitment, check_tier_count
+from psi.replay import Position
 from psi.terms import MAX_TIERS, Role
 from veiljoin.messages import Abort, Hello, SignedContract, WireMessage
 from veiljoin.sum_codec import STREAMS as SUM_STREAMS
@@ -56,6 +57,8 @@ def encode(message: WireMessage) -> pb.Envelope:
             return pb.Envelope(hello=pb.Hello(protocol_version=version, job=job, software=software))
         case SignedContract(contract, signature):
             return pb.Envelope(signed_contract=pb.SignedContract(contract=contract, signature=signature))
+        case Position(announced, heard, received):
+            return pb.Envelope(position=pb.Position(announced=announced, heard=heard, received=received))
         case Abort(code):
             return pb.Envelope(abort=pb.Abort(code=code))
         case _:
@@ -96,6 +99,8 @@ def decode(envelope: pb.Envelope) -> WireMessage:
             return Hello(body.protocol_version, body.job, body.software)
         case pb.SignedContract():
             return SignedContract(body.contract, body.signature)
+        case pb.Position():
+            return Position(body.announced, body.heard, body.received)
         case pb.Abort():
             return Abort(body.code)
     of_sum = decode_sum(body)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from psi.errors import PeerViolation
+from psi.messages import Message
+from veiljoin import codec
 from veiljoin.control_messages import (
     MAX_COLUMNS,
     MAX_DATASETS,
@@ -22,6 +24,9 @@ from veiljoin.control_messages import (
     JobState,
     Ping,
     PolicyLimits,
+    PreflightAsk,
+    PreflightPart,
+    PreflightVerdict,
     Propose,
     Refuse,
     Renew,
@@ -80,6 +85,24 @@ def encode(message: ControlMessage) -> pb.ControlEnvelope:
         case JobState(job, state, code, attempt):
             told = pb.JobState(job=job, state=state, code=code, attempt=attempt)
             return pb.ControlEnvelope(job_state=told)
+        case PreflightAsk():
+            ask = pb.PreflightAsk(
+                job=message.job,
+                run=message.run,
+                contract=message.contract,
+                suite=message.suite,
+                form=message.form,
+                dataset=message.dataset,
+                schema=message.schema,
+                column=message.column,
+                region=message.region,
+            )
+            return pb.ControlEnvelope(preflight_ask=ask)
+        case PreflightPart(run, part):
+            carried = pb.PreflightPart(run=run, message=codec.encode(part))
+            return pb.ControlEnvelope(preflight_part=carried)
+        case PreflightVerdict(run, code):
+            return pb.ControlEnvelope(preflight_verdict=pb.PreflightVerdict(run=run, code=code))
 
 
 def _limits(limits: PolicyLimits) -> pb.PolicyLimits:
@@ -121,7 +144,35 @@ def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
             return Start(body.job, body.attempt)
         case pb.JobState():
             return JobState(body.job, body.state, body.code, body.attempt)
+        case pb.PreflightAsk():
+            return _ask(body)
+        case pb.PreflightPart():
+            return PreflightPart(body.run, _part(body))
+        case pb.PreflightVerdict():
+            return PreflightVerdict(body.run, body.code)
     raise PeerViolation("The partner sent a message that this version does not know.")
+
+
+def _ask(body: pb.PreflightAsk) -> PreflightAsk:
+    return PreflightAsk(
+        body.job,
+        body.run,
+        body.contract,
+        body.suite,
+        body.form,
+        body.dataset,
+        body.schema,
+        body.column,
+        body.region,
+    )
+
+
+def _part(body: pb.PreflightPart) -> Message:
+    # Of an envelope of a job's stream only the messages of a private match.
+    message = codec.decode(body.message)
+    if not isinstance(message, Message):
+        raise PeerViolation("The partner sent a message that no preflight has.")
+    return message
 
 
 def _hello(body: pb.ControlHello) -> ControlHello:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from psi.errors import PEER_WORDS, PeerViolation
+from psi.messages import Chunk, Message
 from veiljoin.messages import MAX_CONTRACT_BYTES, SIGNATURE_BYTES
 
 DIGEST_BYTES: Final = 32
@@ -28,10 +29,13 @@ MAX_IDENTIFIERS: Final = 16
 MAX_COLUMNS: Final = 5_000  # of all datasets together: 640 kB at most
 MAX_PERSONS: Final = 10**12
 MAX_ATTEMPTS: Final = 1_000
+RUN_BYTES: Final = 16
+MAX_PREFLIGHT_BYTES: Final = 2_048  # 64 elements
 _LAST_TIME: Final = 253_402_300_799  # the end of the year 9999
 # A party's name becomes part of a URI, of a folder and of a command line.
 PARTY_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 _FRACTION: Final = re.compile(r"[1-9][0-9]{0,19}/[1-9][0-9]{0,19}")
+_REGION: Final = re.compile("[A-Z]{2}")
 MAX_ADDRESS: Final = 261  # a host of 253 characters, brackets, a colon and five digits
 
 # Why a bank does not issue a certificate. `unproven` says nothing about which part was wrong.
@@ -42,6 +46,21 @@ JOB_REFUSALS: Final = frozenset(
 )
 JOB_STATES: Final = frozenset(
     {"proposed", "accepted", "running", "done", "failed", "refused", "cancelled", "expired"}
+)
+# What a preflight came to at one side: well, what is wrong there, that canaries did not meet, or why it was not done.
+PREFLIGHT_PASSED: Final = "passed"
+PREFLIGHT_WORDS: Final = frozenset(
+    {
+        PREFLIGHT_PASSED,
+        "dataset",
+        "column",
+        "content",
+        "unreadable",
+        "form",
+        "mismatch",
+        "limited",
+        "failed",
+    }
 )
 UNKNOWN: Final = "unknown"
 
@@ -339,4 +358,75 @@ class JobState:
             object.__setattr__(self, "code", UNKNOWN)
 
 
-ControlMessage = ControlHello | Ping | Renew | Renewed | Propose | Accept | Refuse | Cancel | Start | JobState
+@dataclass(frozen=True, slots=True)
+class PreflightAsk:
+    """The bank asks for a preflight of a draft; from ``dataset`` on it is about the platform's side."""
+
+    job: str
+    run: bytes
+    contract: bytes
+    suite: str
+    form: str
+    dataset: str
+    schema: bytes
+    column: str
+    region: str
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        _check_bytes(self.run, RUN_BYTES, "a preflight's number")
+        _check_bytes(self.contract, DIGEST_BYTES, "a contract's hash")
+        _check_bytes(self.schema, DIGEST_BYTES, "a schema's fingerprint")
+        for text, what in (
+            (self.suite, "a suite"),
+            (self.form, "a form"),
+            (self.dataset, "a dataset's name"),
+        ):
+            _check_text(text, MAX_TEXT_BYTES, what)
+        _check_text(self.column, MAX_TEXT_BYTES, "a column's name")
+        _require(_REGION.fullmatch(self.region) is not None, "an impossible region")
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightPart:
+    """One message of a preflight's private match."""
+
+    run: bytes
+    message: Message
+
+    def __post_init__(self) -> None:
+        _check_bytes(self.run, RUN_BYTES, "a preflight's number")
+        arrived: object = self.message  # an envelope has room for the messages of every protocol
+        _require(isinstance(arrived, Message), "a message that no preflight has")
+        if isinstance(arrived, Chunk):
+            _require(len(arrived.data) <= MAX_PREFLIGHT_BYTES, "more than a preflight has")
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightVerdict:
+    """What a preflight came to at the side that says it; the code is a word of ``PREFLIGHT_WORDS``."""
+
+    run: bytes
+    code: str
+
+    def __post_init__(self) -> None:
+        _check_bytes(self.run, RUN_BYTES, "a preflight's number")
+        if self.code not in PREFLIGHT_WORDS:
+            object.__setattr__(self, "code", UNKNOWN)
+
+
+ControlMessage = (
+    ControlHello
+    | Ping
+    | Renew
+    | Renewed
+    | Propose
+    | Accept
+    | Refuse
+    | Cancel
+    | Start
+    | JobState
+    | PreflightAsk
+    | PreflightPart
+    | PreflightVerdict
+)

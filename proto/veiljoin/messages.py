@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from federated.messages import SumMessage
 from psi.errors import PEER_WORDS, PeerViolation
 from psi.messages import Message
+from psi.replay import Position
 
 MAX_CONTRACT_BYTES = 256 * 1024
 SIGNATURE_BYTES = 64
@@ -50,4 +51,4 @@ class Abort:
             object.__setattr__(self, "code", "unknown")
 
 
-WireMessage = Hello | SignedContract | Abort | Message | SumMessage
+WireMessage = Hello | SignedContract | Position | Abort | Message | SumMessage

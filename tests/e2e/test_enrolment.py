@@ -25,7 +25,7 @@ from client.enrolment import Joined, check, fetch_authority, join
 from client.proxy import connect, proxy_for
 from party import renewal
 from party.address import Address, parse_address
-from party.certificates import load_certificate, serial_of
+from party.certificates import load_certificate, new_tls_key, request, serial_of
 from party.identity import TlsMaterial
 from party.invitation import Invitation, new_secret
 from party.partners import Partners
@@ -544,6 +544,44 @@ def test_a_certificate_is_renewed_over_the_control_stream(
     run(test())
 
 
+def test_a_certificate_that_was_renewed_begins_no_more_calls(
+    standing: Standing, node: Home, clock: Clock
+) -> None:
+    async def test() -> None:
+        async with standing.running():
+            what = await joined(standing, node)
+            old = node.credentials.material()
+            clock.forward(days=4, hours=17)
+            with pytest.raises(PeerViolation, match="know our certificate"):
+                async with dial_control(str(what.address), old, patience=5) as control:
+                    await control.send(renewal.ask(node.credentials))
+                    answer = await control.receive()
+                    assert isinstance(answer, Renewed)
+                    # Issued and not used yet: the answer might have been lost.
+                    clock.forward(hours=2)
+                    assert (await check(what.address, old, SOFTWARE)).partner == "acme"
+                    renewal.adopt(node.credentials, answer, clock)
+                    new = node.credentials.material()
+                    assert (await check(what.address, new, SOFTWARE)).partner == "acme"
+                    # What was begun a moment ago with the old one may still come.
+                    assert (await check(what.address, old, SOFTWARE)).partner == "acme"
+                    clock.forward(minutes=61)
+                    with pytest.raises(PeerViolation) as caught:
+                        await check(what.address, old, SOFTWARE)
+                    assert caught.value.code.name == "peer_identity"
+                    # A stream that was open goes on, but a thief with the old key gets no new certificate over it.
+                    await ping(control)
+                    await control.send(Renew(request(new_tls_key())))
+                    await control.receive()
+            assert (await check(what.address, new, SOFTWARE)).partner == "acme"
+            standing.bank.enrolments.revoke("acme", "ann")
+            for each in (old, new):
+                with pytest.raises(PeerViolation):
+                    await check(what.address, each, SOFTWARE)
+
+    run(test())
+
+
 def test_the_banks_certificate_changes_while_it_runs(standing: Standing, node: Home, clock: Clock) -> None:
     async def test() -> None:
         async with standing.running():
@@ -651,10 +689,17 @@ def test_which_proxy_is_taken() -> None:
         ({"https_proxy": one, "no_proxy": "x, .bank.example"}, None),
         ({"https_proxy": one, "no_proxy": "a.bank.example"}, None),
         ({"https_proxy": one, "no_grpc_proxy": "example", "no_proxy": "z"}, None),
+        ({"HTTPS_PROXY": one, "NO_PROXY": "*.other.example"}, "one:3128"),
+        ({"HTTPS_PROXY": one, "NO_PROXY": "*"}, None),
+        ({"HTTP_PROXY": one}, None),
+        ({"https_proxy": one, "no_proxy": "10.0.0.0/8, nk.example"}, "one:3128"),
     ):
         found = proxy_for(far, environment)
         assert (None if found is None else str(found.address)) == expected
-    for bad in ("ftp://x", "http://", "http://x:99999"):
+    inside = parse_address("10.1.2.3:1", "t")
+    assert proxy_for(inside, {"https_proxy": one, "no_proxy": "10.0.0.0/8"}) is None
+    assert proxy_for(inside, {"https_proxy": one, "no_proxy": "10.2.0.0/16"}) is not None
+    for bad in ("ftp://x", "http://", "http://x:99999", "https://x:3128"):
         with pytest.raises(UsageError, match="https_proxy") as caught:
             proxy_for(far, {"https_proxy": bad})
         assert bad not in caught.value.message

@@ -177,7 +177,7 @@ def test_a_worker_process_that_is_killed_is_named(sandbox: Sandbox, large: tuple
         assert finished.status == CODES["engine_unavailable"].exit
         assert finished.error.startswith("A worker process of the masking engine ")
         (survivor,) = errors_of(finished, "platform")
-        assert survivor["message"] == "The bank ended the job with code setup_failed."
+        assert survivor["message"] == "The bank ended the job with code paused."
         nothing_left(sandbox, job, before)
 
 

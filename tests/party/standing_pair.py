@@ -20,6 +20,7 @@ from party.jobs import Jobs
 from party.node import Node
 from party.nodefile import BANK, PLATFORM, NodeFile, bank_ports
 from party.partners import PartnerState, put
+from party.preflights import Preflights
 from party.running import Run, Stage
 from tests.party.enrolments import SOFTWARE, Clock
 from veiljoin.control_messages import ControlMessage
@@ -37,13 +38,16 @@ TABLE: dict[str, Any] = {
 class Side:
     """One node, its jobs and its agent; ``runs`` are the attempts that the agent believes to be under way."""
 
-    def __init__(self, folder: Path, name: str, role: str, clock: Clock, policy: str = "") -> None:
+    def __init__(
+        self, folder: Path, name: str, role: str, clock: Clock, policy: str = "", store: str | None = None
+    ) -> None:
         folder.mkdir(mode=0o700)
         self.folder = folder
         if policy:
             (folder / "policy.toml").write_text(policy)
         ports = bank_ports("127.0.0.1:7443", None, None, None) if role == BANK else None
-        self.node = Node.assemble(NodeFile(name, role, ports), Home.open(folder, clock), clock)
+        file = NodeFile(name, role, ports, store)
+        self.node = Node.assemble(file, Home.open(folder, clock, store), clock)
         self.identity = public_identity(self.node.credentials.ensure_identity())
         self.jobs = Jobs(self.node.home.store, role, clock)
         self.runs: dict[str, Run] = {}
@@ -71,10 +75,12 @@ class Side:
 class Pair:
     """Both nodes; ``bank`` knows the platform as ``acme``."""
 
-    def __init__(self, folder: Path, policy: str = "") -> None:
+    def __init__(
+        self, folder: Path, policy: str = "", stores: tuple[str | None, str | None] = (None, None)
+    ) -> None:
         self.clock = Clock()
-        self.bank = Side(folder / "bank", "bank", BANK, self.clock)
-        self.platform = Side(folder / "acme", "acme", PLATFORM, self.clock, policy)
+        self.bank = Side(folder / "bank", "bank", BANK, self.clock, "", stores[0])
+        self.platform = Side(folder / "acme", "acme", PLATFORM, self.clock, policy, stores[1])
         store, vault = self.bank.node.home.store, self.bank.node.vault
         StandingAuthority.ensure(store, vault, "bank", self.clock)
         for side, name, san, identity in (
@@ -116,8 +122,8 @@ class Pair:
             self.hear(other, each)
         return answer
 
-    def draft(self, **keys: Any) -> JobRecord:
-        """Draft a job and approve it."""
+    def draft(self, *, untried: bool = False, **keys: Any) -> JobRecord:
+        """Draft a job and approve it, ``untried`` without a preflight at the bank."""
         table = TABLE | keys
         drafted = draft_with(self.bank.node, parse_job(table, "JOB.toml"), table, "acme")
         record = self.bank.jobs.draft(
@@ -128,6 +134,9 @@ class Pair:
             dataset=drafted.dataset,
             contract=drafted.contract,
         )
+        if untried:
+            preflights = Preflights(self.bank.node.home.store, self.clock)
+            preflights.go_without(record.id, record.digest, "acme", "bob")
         return self.bank.jobs.approve(record.id, person("bob"), record.digest)
 
     def states(self, job: str) -> tuple[str, str]:

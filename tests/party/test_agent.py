@@ -111,18 +111,18 @@ def test_a_policy_that_has_become_stricter_refuses(pair: Pair) -> None:
 
 
 def test_columns_that_changed_refuse(pair: Pair) -> None:
-    record = pair.draft()
+    record = pair.draft(untried=True)
     pair.platform.add("users", "phone", "town")
     pair.talk()
     assert pair.bank.jobs.get(record.id).code == "contract"
-    record = pair.draft()
+    record = pair.draft(untried=True)
     pair.platform.add("users", "mobile")
     pair.talk()
     assert pair.bank.jobs.get(record.id).code == "columns"
 
 
 def test_a_proposal_that_the_bank_did_not_sign_is_a_violation(pair: Pair) -> None:
-    pair.draft()
+    pair.draft(untried=True)
     (proposal,) = (each for each in pair.bank.agent.news("acme") if isinstance(each, Propose))
     for forged in (
         dataclasses.replace(proposal, signature=bytes(64)),

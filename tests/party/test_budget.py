@@ -146,11 +146,23 @@ def test_what_is_spent_stays_spent(store: Store, clock: Clock) -> None:
     two.spend(held)
     two.cancel(held)
     assert two.spent("cards", "shop").runs == 1
-    # Two releases are two runs.
-    two.spend(held)
-    assert two.spent("cards", "shop").runs == 2
-    with pytest.raises(PolicyRefusal):
-        two.spend(held)
+    # A run that was cut and goes on asks again, and costs once.
+    assert not two.spend(held)
+    assert two.is_spent(held)
+    assert two.spent("cards", "shop").runs == 1
+    two.abandon("a job")
+    assert two.spent("cards", "shop").runs == 1
+
+
+def test_a_job_that_ended_gives_back_what_it_had_not_spent(store: Store, clock: Clock) -> None:
+    two = budget(store, clock)
+    held = two.reserve("cards", "shop", "a job", None)
+    two.reserve("cards", "shop", "other", None)
+    two.abandon("a job")
+    assert two.spent("cards", "shop").runs == 1
+    # Should it be spent after all, it is under the number that its run knows.
+    assert two.spend(held)
+    assert not two.spend(held)
     assert two.spent("cards", "shop").runs == 2
 
 

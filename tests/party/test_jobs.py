@@ -351,8 +351,8 @@ def test_a_contract_that_ran_out_is_not_agreed_to(bank: Jobs, clock: Clock) -> N
     clock.now += DAY
     told = refusal("bad_contract", lambda: bank.approve(record.id, BEN, record.digest))
     assert "has expired" in told
-    # A draft waits for a new contract.
-    assert bank.due() == ()
+    # So far nobody has noted it, and an edit gives it a new contract.
+    assert [each.id for each in bank.due()] == [record.id]
     bank.edit(record.id, table(), SOURCE, ANN, contract=contract(clock, record.id))
     record = bank.approve(record.id, BEN, bank.get(record.id).digest)
     refusal("wrong_state", lambda: bank.expire(record.id, "one"))

@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from party.jobrecords import Actor, JobRecord, node, partner
 from party.jobs import LEASE, Jobs
 from party.store import Store
-from party.tables import approvals, events, jobs
+from party.tables import approvals, events, job_progress, jobs
 from psi.errors import CODES, PolicyRefusal, UsageError
 from tests.party.joblife import ANN, BEN, DAY, SIGNATURE, SOURCE, Clock, contract, table
 
@@ -23,7 +23,13 @@ SHOP = partner("shop")
 REFUSALS = {CODES[name] for name in ("wrong_state", "not_allowed", "bad_contract")}
 # Written down once more, not taken from the code: state -> step -> next state.
 LEGAL = {
-    "draft": {"edit": "draft", "approve": "approved", "refuse": "refused", "cancel": "cancelled"},
+    "draft": {
+        "edit": "draft",
+        "approve": "approved",
+        "refuse": "refused",
+        "cancel": "cancelled",
+        "expire": "expired",
+    },
     "approved": {
         "edit": "draft",
         "refuse": "refused",
@@ -68,7 +74,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         with self.store.transaction() as connection:
-            for each in (events, approvals, jobs):
+            for each in (events, approvals, job_progress, jobs):
                 connection.execute(each.delete())
         self.clock = Clock()
         self.bank = Jobs(self.store, "bank", self.clock, attempts=ATTEMPTS)

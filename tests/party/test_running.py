@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from party import running
 from party.conversation import Desk
 from party.jobprocess import Ending
 from party.jobrecords import person
+from party.jobsteps import MAX_ATTEMPTS
 from party.runner import SideConfig
 from party.running import Runs, Stage
 from psi.errors import PeerViolation, UsageError
@@ -21,6 +23,8 @@ from tests.party.standing_pair import Pair, Side
 from tests.party.test_agent import RULE
 
 CUT = Ending(False, "link_lost", "It was cut.", "", cut=True)
+DIED = Ending(False, "process_died", "It was killed.", "", cut=True)
+ANEW = Ending(False, "begun_anew", "It begins anew.", "", cut=True, anew=True)
 FAILED = Ending(False, "too_small", "It was too small.", "")
 
 
@@ -104,7 +108,7 @@ class Nodes:
         return latest["bank"], latest["platform"]
 
     def folders(self) -> list[tuple[bool, list[str]]]:
-        """Of each side, whether there is a result and what is left of the work."""
+        """Of each side, whether there is a result and what is left of the work: attempts, and "" for the run."""
         found = []
         for side in self.sides:
             home = side.node.home.folder
@@ -174,14 +178,62 @@ def test_a_process_that_dies_costs_one_attempt_on_both_sides(nodes: Nodes, cut: 
     run(test())
 
 
-def test_after_three_attempts_the_job_has_failed_on_both_sides(nodes: Nodes) -> None:
+def test_a_job_whose_process_dies_again_and_again_has_failed_on_both_sides(nodes: Nodes) -> None:
     async def test() -> None:
-        for _ in range(3):
+        for _ in range(MAX_ATTEMPTS):
             for process in await nodes.begin():
-                process.end(CUT)
+                process.end(DIED)
             await nodes.settle()
         assert nodes.pair.states(nodes.job) == ("failed", "failed")
         assert nodes.folders() == [(False, []), (False, [])]
+
+    run(test())
+
+
+def test_cuts_of_the_link_are_not_counted(nodes: Nodes) -> None:
+    async def test() -> None:
+        for _ in range(2 * MAX_ATTEMPTS):
+            for process in await nodes.begin():
+                process.end(CUT)
+            await nodes.settle()
+        assert nodes.pair.states(nodes.job) == ("accepted", "accepted")
+        # What the run has reached is kept.
+        assert nodes.folders() == [(False, [""]), (False, [""])]
+
+    run(test())
+
+
+def test_attempts_that_died_count_only_without_progress(nodes: Nodes) -> None:
+    async def test() -> None:
+        for attempt in range(2 * MAX_ATTEMPTS):
+            for process in await nodes.begin():
+                kept = process.config.run
+                assert kept is not None
+                (kept / "sets").mkdir(exist_ok=True)
+                (kept / "sets" / str(attempt)).touch()
+                process.end(DIED)
+            await nodes.settle()
+        assert nodes.pair.states(nodes.job) == ("accepted", "accepted")
+
+    run(test())
+
+
+def test_attempts_share_one_seed_until_a_side_has_lost_it(nodes: Nodes) -> None:
+    async def test() -> None:
+        seeds = []
+        for ending in (CUT, ANEW, CUT, CUT):
+            processes = await nodes.begin()
+            seeds.append([process.config.seed.reveal() for process in processes if process.config.seed])
+            for process in processes:
+                process.end(ending)
+            await nodes.settle()
+            if len(seeds) == 3:
+                # A disk that was lost: its seed may not serve another session.
+                shutil.rmtree(processes[0].config.run or "")
+        assert seeds[0] == seeds[1] != seeds[2]
+        assert seeds[2][0] != seeds[3][0]
+        assert seeds[2][1] == seeds[3][1]
+        assert len({seed for pair in seeds for seed in pair}) == 5
 
     run(test())
 
@@ -318,7 +370,7 @@ def test_a_node_that_is_told_to_stop_gives_its_leases_back(nodes: Nodes) -> None
         for runs in nodes.runs.values():
             await runs.close()
         assert nodes.pair.states(nodes.job) == ("accepted", "accepted")
-        assert nodes.folders() == [(False, []), (False, [])]
+        assert nodes.folders() == [(False, [""]), (False, [""])]
 
     run(test())
 

@@ -41,6 +41,7 @@ from psi.messages import (
     TokenCommitment,
     label_fault,
 )
+from psi.replay import Position
 from psi.terms import MAX_SET, MAX_TIERS, Role
 from veiljoin import codec, sum_codec
 from veiljoin.messages import MAX_CONTRACT_BYTES, SIGNATURE_BYTES, Abort, Hello, SignedContract, WireMessage
@@ -50,6 +51,7 @@ ID, DIGEST = bytes(range(SESSION)), bytes(range(32))
 SAMPLES: list[WireMessage] = [
     Hello(1, "job", "veiljoin 0"),
     SignedContract(b"{}", bytes(SIGNATURE_BYTES)),
+    Position(DIGEST, DIGEST, 7),
     Abort("cancelled"),
     Announce(DIGEST, Role.SENDER, (Tier("gold", 60), Tier("银卡", 70)), DIGEST, DIGEST),
     Chunk(ID, Stream.SENDER_POINTS, 3, b"x" * 64),
@@ -193,9 +195,9 @@ def sum_messages() -> st.SearchStrategy[WireMessage]:
 @given(sum_messages())
 def test_what_can_be_said_of_a_sum_can_be_told_from_all_else(message: WireMessage) -> None:
     # A message that is valid has a fingerprint: no number in it is too large for the bytes that it has there.
-    assert not isinstance(message, Hello | SignedContract | Abort | Announce | TokenCommitment)
+    assert not isinstance(message, Hello | SignedContract | Position | Abort | Announce | TokenCommitment)
     again = decoded(codec.encode(message).SerializeToString())
-    assert not isinstance(again, Hello | SignedContract | Abort | Announce | TokenCommitment)
+    assert not isinstance(again, Hello | SignedContract | Position | Abort | Announce | TokenCommitment)
     assert fingerprint(again) == fingerprint(message)
 
 
@@ -269,7 +271,7 @@ def test_a_field_that_nobody_knows_inside_a_message(message: WireMessage) -> Non
 
 
 def test_a_field_that_nobody_knows_inside_a_tier() -> None:
-    envelope = codec.encode(SAMPLES[3])
+    envelope = codec.encode(SAMPLES[4])
     envelope.announce.tiers[1].MergeFromString(unknown_field(99))
     with pytest.raises(PeerViolation, match="field that this version does not know"):
         decoded(envelope.SerializeToString())

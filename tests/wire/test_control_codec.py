@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import random
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psi.errors import PEER_WORDS, PeerViolation
+from psi.messages import Announce, Chunk, Finish, Message, Stream, StreamEnd, Tier, TokenCommitment
+from psi.terms import Role
 from veiljoin import control_codec as codec
 from veiljoin.control_messages import (
     ENROL_REFUSALS,
@@ -26,7 +29,9 @@ from veiljoin.control_messages import (
     MAX_DATASETS,
     MAX_IDENTIFIERS,
     MAX_PERSONS,
+    MAX_PREFLIGHT_BYTES,
     MAX_TABLE_BYTES,
+    PREFLIGHT_WORDS,
     Accept,
     Cancel,
     CatalogueEntry,
@@ -40,6 +45,9 @@ from veiljoin.control_messages import (
     JobState,
     Ping,
     PolicyLimits,
+    PreflightAsk,
+    PreflightPart,
+    PreflightVerdict,
     Propose,
     Refuse,
     Renew,
@@ -47,15 +55,28 @@ from veiljoin.control_messages import (
     Start,
     two_digits,
 )
-from veiljoin.messages import MAX_CONTRACT_BYTES
+from veiljoin.messages import MAX_CONTRACT_BYTES, Abort
 from veiljoin.v1 import control_pb2 as pb
+from veiljoin.v1 import session_pb2
 
 DIGEST, SIGNATURE = bytes(range(32)), bytes(range(64))
 CATALOGUE = (
     CatalogueEntry("cardholders", ("phone", "sha256:phone:e164"), ("tier", "开户日期"), 1_200_000, DIGEST),
     CatalogueEntry("empty", ("oaid",), (), 0, DIGEST),
 )
+RUN = bytes(range(16))
+PARTS: list[Message] = [
+    Announce(DIGEST, Role.RECEIVER, (Tier("", 64),), DIGEST, DIGEST),
+    Chunk(RUN, Stream.RECEIVER_POINTS, 0, bytes(MAX_PREFLIGHT_BYTES)),
+    StreamEnd(RUN, Stream.SENDER_POINTS, 64, DIGEST),
+    TokenCommitment(RUN, DIGEST),
+    Finish(RUN, DIGEST),
+]
+ASK = PreflightAsk("job-1", RUN, DIGEST, "x25519-ell2", "phone", "users", DIGEST, "手机", "CN")
 SAMPLES: list[ControlMessage] = [
+    ASK,
+    PreflightPart(RUN, PARTS[0]),
+    PreflightVerdict(RUN, "mismatch"),
     ControlHello(1, "veiljoin 0", 1_795_000_000, CATALOGUE, PolicyLimits(50, 10, 0, 10**6, "1/2")),
     Ping(2**64 - 1),
     Renew(b"csr"),
@@ -96,6 +117,7 @@ def control_messages() -> st.SearchStrategy[ControlMessage]:
     text = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=16)
     digest, signature = st.binary(min_size=32, max_size=32), st.binary(min_size=64, max_size=64)
     data, number = st.binary(min_size=1, max_size=200), st.integers(0, 2**32 - 1)
+    run = st.binary(min_size=16, max_size=16)
     names = st.lists(text, min_size=1, max_size=5, unique=True).map(tuple)
     entry = st.builds(CatalogueEntry, text, names, names, st.integers(0, MAX_PERSONS).map(two_digits), digest)
     catalogue = st.lists(entry, max_size=4, unique_by=lambda each: each.name).map(tuple)
@@ -112,6 +134,20 @@ def control_messages() -> st.SearchStrategy[ControlMessage]:
         st.builds(Refuse, text, st.sampled_from(sorted(JOB_REFUSALS)) | text),
         st.builds(Cancel, text),
         st.builds(Start, text, st.integers(1, MAX_ATTEMPTS)),
+        st.builds(
+            PreflightAsk,
+            text,
+            run,
+            digest,
+            text,
+            text,
+            text,
+            digest,
+            text,
+            st.from_regex("[A-Z]{2}", fullmatch=True),
+        ),
+        st.builds(PreflightPart, run, st.sampled_from(PARTS)),
+        st.builds(PreflightVerdict, run, st.sampled_from(sorted(PREFLIGHT_WORDS)) | text),
         st.builds(
             JobState,
             text,
@@ -158,7 +194,8 @@ def test_a_field_that_nobody_knows(message: ControlMessage) -> None:
     "part", [lambda hello: hello.catalogue[1], lambda hello: hello.limits], ids=["entry", "limits"]
 )
 def test_a_field_that_nobody_knows_inside_a_greeting(part: Callable[[pb.ControlHello], Protobuf]) -> None:
-    envelope = codec.encode(SAMPLES[0])
+    (hello,) = (sample for sample in SAMPLES if isinstance(sample, ControlHello))
+    envelope = codec.encode(hello)
     part(envelope.hello).MergeFromString(unknown_field())
     with pytest.raises(PeerViolation, match="field that this version does not know"):
         decoded(envelope.SerializeToString())
@@ -254,6 +291,20 @@ def test_two_digits(number: int, shown: int) -> None:
         lambda: Start("j", 0),
         lambda: Start("j", MAX_ATTEMPTS + 1),
         lambda: Cancel(""),
+        lambda: dataclasses.replace(ASK, job=""),
+        lambda: dataclasses.replace(ASK, run=RUN[1:]),
+        lambda: dataclasses.replace(ASK, contract=RUN),
+        lambda: dataclasses.replace(ASK, schema=RUN),
+        lambda: dataclasses.replace(ASK, suite="s" * 129),
+        lambda: dataclasses.replace(ASK, form=""),
+        lambda: dataclasses.replace(ASK, dataset="\x1b[2J"),
+        lambda: dataclasses.replace(ASK, column=""),
+        lambda: dataclasses.replace(ASK, region="cn"),
+        lambda: dataclasses.replace(ASK, region="CHN"),
+        lambda: PreflightPart(RUN[1:], PARTS[0]),
+        lambda: PreflightPart(RUN, Chunk(RUN, Stream.RECEIVER_POINTS, 0, bytes(MAX_PREFLIGHT_BYTES + 32))),
+        lambda: PreflightPart(RUN, Abort("failed")),  # type: ignore[arg-type]
+        lambda: PreflightVerdict(b"", "passed"),
         lambda: EnrolRequest("Acme", b"c", DIGEST, SIGNATURE, SIGNATURE, "x"),
         lambda: EnrolRequest("acme", b"", DIGEST, SIGNATURE, SIGNATURE, "x"),
         lambda: EnrolRequest("acme", b"c", DIGEST[1:], SIGNATURE, SIGNATURE, "x"),
@@ -268,7 +319,7 @@ def test_two_digits(number: int, shown: int) -> None:
         lambda: EnrolReply(EnrolState.ISSUED, "", "", DIGEST, b"x", "a:1"),
         lambda: CheckReply(1, "x", "../x", 0),
     ],
-    ids=range(39),
+    ids=range(53),
 )
 def test_a_message_that_cannot_be(build: Callable[[], object]) -> None:
     with pytest.raises(PeerViolation):
@@ -282,9 +333,30 @@ def test_words_that_are_on_no_list_read_as_unknown() -> None:
         ) == Refuse("j", "unknown")
         assert EnrolReply(EnrolState.REFUSED, said).code == "unknown"
         assert JobState("j", said).state == "unknown"
+        assert PreflightVerdict(RUN, said).code == "unknown"
     assert JobState("j", "failed", "row 17").code == "unknown"
+    assert {PreflightVerdict(RUN, word).code for word in PREFLIGHT_WORDS} == PREFLIGHT_WORDS
     assert {Refuse("j", word).reason for word in JOB_REFUSALS} == JOB_REFUSALS
     assert {EnrolReply(EnrolState.REFUSED, word).code for word in ENROL_REFUSALS} == ENROL_REFUSALS
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (session_pb2.Envelope(), "empty envelope"),
+        (
+            session_pb2.Envelope(hello=session_pb2.Hello(protocol_version=1, job="j", software="x")),
+            "no preflight",
+        ),
+        (session_pb2.Envelope(abort=session_pb2.Abort(code="failed")), "no preflight"),
+        (session_pb2.Envelope.FromString(unknown_field()), "field that this version does not know"),
+    ],
+    ids=["empty", "hello", "abort", "unknown"],
+)
+def test_a_preflight_carries_a_private_match_and_nothing_else(part: session_pb2.Envelope, told: str) -> None:
+    envelope = pb.ControlEnvelope(preflight_part=pb.PreflightPart(run=RUN, message=part))
+    with pytest.raises(PeerViolation, match=told):
+        decoded(envelope.SerializeToString())
 
 
 @pytest.mark.parametrize("number", [0, 4, 99, -1])

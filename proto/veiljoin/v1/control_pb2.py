@@ -22,53 +22,60 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from veiljoin.v1 import session_pb2 as veiljoin_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19veiljoin/v1/control.proto\x12\x0bveiljoin.v1\"w\n\x0c\x45nrolRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08identity\x18\x03 \x01(\x0c\x12\x16\n\x0eidentity_proof\x18\x04 \x01(\x0c\x12\r\n\x05proof\x18\x05 \x01(\x0c\x12\x10\n\x08software\x18\x06 \x01(\t\"\x88\x01\n\nEnrolReply\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.veiljoin.v1.EnrolState\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\":\n\x0c\x43heckRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\"W\n\nCheckReply\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x0c\n\x04time\x18\x04 \x01(\x03\"\xa5\x03\n\x0f\x43ontrolEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.veiljoin.v1.ControlHelloH\x00\x12!\n\x04ping\x18\x02 \x01(\x0b\x32\x11.veiljoin.v1.PingH\x00\x12#\n\x05renew\x18\x03 \x01(\x0b\x32\x12.veiljoin.v1.RenewH\x00\x12\'\n\x07renewed\x18\x04 \x01(\x0b\x32\x14.veiljoin.v1.RenewedH\x00\x12\'\n\x07propose\x18\n \x01(\x0b\x32\x14.veiljoin.v1.ProposeH\x00\x12%\n\x06\x61\x63\x63\x65pt\x18\x0b \x01(\x0b\x32\x13.veiljoin.v1.AcceptH\x00\x12%\n\x06refuse\x18\x0c \x01(\x0b\x32\x13.veiljoin.v1.RefuseH\x00\x12%\n\x06\x63\x61ncel\x18\r \x01(\x0b\x32\x13.veiljoin.v1.CancelH\x00\x12#\n\x05start\x18\x0e \x01(\x0b\x32\x12.veiljoin.v1.StartH\x00\x12*\n\tjob_state\x18\x0f \x01(\x0b\x32\x15.veiljoin.v1.JobStateH\x00\x42\x06\n\x04\x62ody\"e\n\x0e\x43\x61talogueEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bidentifiers\x18\x02 \x03(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\x0f\n\x07persons\x18\x04 \x01(\x04\x12\x0e\n\x06schema\x18\x05 \x01(\x0c\"n\n\x0cPolicyLimits\x12\x11\n\tmin_group\x18\x01 \x01(\x04\x12\x16\n\x0emin_converters\x18\x02 \x01(\x04\x12\x11\n\tdominance\x18\x03 \x01(\x04\x12\x0f\n\x07max_set\x18\x04 \x01(\x04\x12\x0f\n\x07\x65psilon\x18\x05 \x01(\t\"\xa3\x01\n\x0c\x43ontrolHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\x03\x12.\n\tcatalogue\x18\x04 \x03(\x0b\x32\x1b.veiljoin.v1.CatalogueEntry\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.veiljoin.v1.PolicyLimits\"\x16\n\x04Ping\x12\x0e\n\x06number\x18\x01 \x01(\x04\"\x14\n\x05Renew\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"\x1e\n\x07Renewed\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"X\n\x07Propose\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05table\x18\x02 \x01(\x0c\x12\x10\n\x08\x63ontract\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\":\n\x06\x41\x63\x63\x65pt\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"%\n\x06Refuse\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x15\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\t\"%\n\x05Start\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"E\n\x08JobState\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r*s\n\nEnrolState\x12\x1b\n\x17\x45NROL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NROL_STATE_PENDING\x10\x01\x12\x16\n\x12\x45NROL_STATE_ISSUED\x10\x02\x12\x17\n\x13\x45NROL_STATE_REFUSED\x10\x03\x32H\n\tEnrolment\x12;\n\x05\x45nrol\x12\x19.veiljoin.v1.EnrolRequest\x1a\x17.veiljoin.v1.EnrolReply2\x8f\x01\n\x05Nodes\x12I\n\x07\x43ontrol\x12\x1c.veiljoin.v1.ControlEnvelope\x1a\x1c.veiljoin.v1.ControlEnvelope(\x01\x30\x01\x12;\n\x05\x43heck\x12\x19.veiljoin.v1.CheckRequest\x1a\x17.veiljoin.v1.CheckReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19veiljoin/v1/control.proto\x12\x0bveiljoin.v1\x1a\x19veiljoin/v1/session.proto\"w\n\x0c\x45nrolRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08identity\x18\x03 \x01(\x0c\x12\x16\n\x0eidentity_proof\x18\x04 \x01(\x0c\x12\r\n\x05proof\x18\x05 \x01(\x0c\x12\x10\n\x08software\x18\x06 \x01(\t\"\x88\x01\n\nEnrolReply\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.veiljoin.v1.EnrolState\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04\x62\x61nk\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x05 \x01(\x0c\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\":\n\x0c\x43heckRequest\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\"W\n\nCheckReply\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x0c\n\x04time\x18\x04 \x01(\x03\"\xcb\x04\n\x0f\x43ontrolEnvelope\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x19.veiljoin.v1.ControlHelloH\x00\x12!\n\x04ping\x18\x02 \x01(\x0b\x32\x11.veiljoin.v1.PingH\x00\x12#\n\x05renew\x18\x03 \x01(\x0b\x32\x12.veiljoin.v1.RenewH\x00\x12\'\n\x07renewed\x18\x04 \x01(\x0b\x32\x14.veiljoin.v1.RenewedH\x00\x12\'\n\x07propose\x18\n \x01(\x0b\x32\x14.veiljoin.v1.ProposeH\x00\x12%\n\x06\x61\x63\x63\x65pt\x18\x0b \x01(\x0b\x32\x13.veiljoin.v1.AcceptH\x00\x12%\n\x06refuse\x18\x0c \x01(\x0b\x32\x13.veiljoin.v1.RefuseH\x00\x12%\n\x06\x63\x61ncel\x18\r \x01(\x0b\x32\x13.veiljoin.v1.CancelH\x00\x12#\n\x05start\x18\x0e \x01(\x0b\x32\x12.veiljoin.v1.StartH\x00\x12*\n\tjob_state\x18\x0f \x01(\x0b\x32\x15.veiljoin.v1.JobStateH\x00\x12\x32\n\rpreflight_ask\x18\x14 \x01(\x0b\x32\x19.veiljoin.v1.PreflightAskH\x00\x12\x34\n\x0epreflight_part\x18\x15 \x01(\x0b\x32\x1a.veiljoin.v1.PreflightPartH\x00\x12:\n\x11preflight_verdict\x18\x16 \x01(\x0b\x32\x1d.veiljoin.v1.PreflightVerdictH\x00\x42\x06\n\x04\x62ody\"e\n\x0e\x43\x61talogueEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bidentifiers\x18\x02 \x03(\t\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\x0f\n\x07persons\x18\x04 \x01(\x04\x12\x0e\n\x06schema\x18\x05 \x01(\x0c\"n\n\x0cPolicyLimits\x12\x11\n\tmin_group\x18\x01 \x01(\x04\x12\x16\n\x0emin_converters\x18\x02 \x01(\x04\x12\x11\n\tdominance\x18\x03 \x01(\x04\x12\x0f\n\x07max_set\x18\x04 \x01(\x04\x12\x0f\n\x07\x65psilon\x18\x05 \x01(\t\"\xa3\x01\n\x0c\x43ontrolHello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08software\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\x03\x12.\n\tcatalogue\x18\x04 \x03(\x0b\x32\x1b.veiljoin.v1.CatalogueEntry\x12)\n\x06limits\x18\x05 \x01(\x0b\x32\x19.veiljoin.v1.PolicyLimits\"\x16\n\x04Ping\x12\x0e\n\x06number\x18\x01 \x01(\x04\"\x14\n\x05Renew\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"\x1e\n\x07Renewed\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"X\n\x07Propose\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05table\x18\x02 \x01(\x0c\x12\x10\n\x08\x63ontract\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63\x61rd\x18\x04 \x01(\x0c\x12\x11\n\tsignature\x18\x05 \x01(\x0c\":\n\x06\x41\x63\x63\x65pt\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08\x63ontract\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"%\n\x06Refuse\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x15\n\x06\x43\x61ncel\x12\x0b\n\x03job\x18\x01 \x01(\t\"%\n\x05Start\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\"E\n\x08JobState\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\r\"\x98\x01\n\x0cPreflightAsk\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x0b\n\x03run\x18\x02 \x01(\x0c\x12\x10\n\x08\x63ontract\x18\x03 \x01(\x0c\x12\r\n\x05suite\x18\x04 \x01(\t\x12\x0c\n\x04\x66orm\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x06 \x01(\t\x12\x0e\n\x06schema\x18\x07 \x01(\x0c\x12\x0e\n\x06\x63olumn\x18\x08 \x01(\t\x12\x0e\n\x06region\x18\t \x01(\t\"D\n\rPreflightPart\x12\x0b\n\x03run\x18\x01 \x01(\x0c\x12&\n\x07message\x18\x02 \x01(\x0b\x32\x15.veiljoin.v1.Envelope\"-\n\x10PreflightVerdict\x12\x0b\n\x03run\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t*s\n\nEnrolState\x12\x1b\n\x17\x45NROL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NROL_STATE_PENDING\x10\x01\x12\x16\n\x12\x45NROL_STATE_ISSUED\x10\x02\x12\x17\n\x13\x45NROL_STATE_REFUSED\x10\x03\x32H\n\tEnrolment\x12;\n\x05\x45nrol\x12\x19.veiljoin.v1.EnrolRequest\x1a\x17.veiljoin.v1.EnrolReply2\x8f\x01\n\x05Nodes\x12I\n\x07\x43ontrol\x12\x1c.veiljoin.v1.ControlEnvelope\x1a\x1c.veiljoin.v1.ControlEnvelope(\x01\x30\x01\x12;\n\x05\x43heck\x12\x19.veiljoin.v1.CheckRequest\x1a\x17.veiljoin.v1.CheckReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'veiljoin.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLSTATE']._serialized_start=1656
-  _globals['_ENROLSTATE']._serialized_end=1771
-  _globals['_ENROLREQUEST']._serialized_start=42
-  _globals['_ENROLREQUEST']._serialized_end=161
-  _globals['_ENROLREPLY']._serialized_start=164
-  _globals['_ENROLREPLY']._serialized_end=300
-  _globals['_CHECKREQUEST']._serialized_start=302
-  _globals['_CHECKREQUEST']._serialized_end=360
-  _globals['_CHECKREPLY']._serialized_start=362
-  _globals['_CHECKREPLY']._serialized_end=449
-  _globals['_CONTROLENVELOPE']._serialized_start=452
-  _globals['_CONTROLENVELOPE']._serialized_end=873
-  _globals['_CATALOGUEENTRY']._serialized_start=875
-  _globals['_CATALOGUEENTRY']._serialized_end=976
-  _globals['_POLICYLIMITS']._serialized_start=978
-  _globals['_POLICYLIMITS']._serialized_end=1088
-  _globals['_CONTROLHELLO']._serialized_start=1091
-  _globals['_CONTROLHELLO']._serialized_end=1254
-  _globals['_PING']._serialized_start=1256
-  _globals['_PING']._serialized_end=1278
-  _globals['_RENEW']._serialized_start=1280
-  _globals['_RENEW']._serialized_end=1300
-  _globals['_RENEWED']._serialized_start=1302
-  _globals['_RENEWED']._serialized_end=1332
-  _globals['_PROPOSE']._serialized_start=1334
-  _globals['_PROPOSE']._serialized_end=1422
-  _globals['_ACCEPT']._serialized_start=1424
-  _globals['_ACCEPT']._serialized_end=1482
-  _globals['_REFUSE']._serialized_start=1484
-  _globals['_REFUSE']._serialized_end=1521
-  _globals['_CANCEL']._serialized_start=1523
-  _globals['_CANCEL']._serialized_end=1544
-  _globals['_START']._serialized_start=1546
-  _globals['_START']._serialized_end=1583
-  _globals['_JOBSTATE']._serialized_start=1585
-  _globals['_JOBSTATE']._serialized_end=1654
-  _globals['_ENROLMENT']._serialized_start=1773
-  _globals['_ENROLMENT']._serialized_end=1845
-  _globals['_NODES']._serialized_start=1848
-  _globals['_NODES']._serialized_end=1991
+  _globals['_ENROLSTATE']._serialized_start=2121
+  _globals['_ENROLSTATE']._serialized_end=2236
+  _globals['_ENROLREQUEST']._serialized_start=69
+  _globals['_ENROLREQUEST']._serialized_end=188
+  _globals['_ENROLREPLY']._serialized_start=191
+  _globals['_ENROLREPLY']._serialized_end=327
+  _globals['_CHECKREQUEST']._serialized_start=329
+  _globals['_CHECKREQUEST']._serialized_end=387
+  _globals['_CHECKREPLY']._serialized_start=389
+  _globals['_CHECKREPLY']._serialized_end=476
+  _globals['_CONTROLENVELOPE']._serialized_start=479
+  _globals['_CONTROLENVELOPE']._serialized_end=1066
+  _globals['_CATALOGUEENTRY']._serialized_start=1068
+  _globals['_CATALOGUEENTRY']._serialized_end=1169
+  _globals['_POLICYLIMITS']._serialized_start=1171
+  _globals['_POLICYLIMITS']._serialized_end=1281
+  _globals['_CONTROLHELLO']._serialized_start=1284
+  _globals['_CONTROLHELLO']._serialized_end=1447
+  _globals['_PING']._serialized_start=1449
+  _globals['_PING']._serialized_end=1471
+  _globals['_RENEW']._serialized_start=1473
+  _globals['_RENEW']._serialized_end=1493
+  _globals['_RENEWED']._serialized_start=1495
+  _globals['_RENEWED']._serialized_end=1525
+  _globals['_PROPOSE']._serialized_start=1527
+  _globals['_PROPOSE']._serialized_end=1615
+  _globals['_ACCEPT']._serialized_start=1617
+  _globals['_ACCEPT']._serialized_end=1675
+  _globals['_REFUSE']._serialized_start=1677
+  _globals['_REFUSE']._serialized_end=1714
+  _globals['_CANCEL']._serialized_start=1716
+  _globals['_CANCEL']._serialized_end=1737
+  _globals['_START']._serialized_start=1739
+  _globals['_START']._serialized_end=1776
+  _globals['_JOBSTATE']._serialized_start=1778
+  _globals['_JOBSTATE']._serialized_end=1847
+  _globals['_PREFLIGHTASK']._serialized_start=1850
+  _globals['_PREFLIGHTASK']._serialized_end=2002
+  _globals['_PREFLIGHTPART']._serialized_start=2004
+  _globals['_PREFLIGHTPART']._serialized_end=2072
+  _globals['_PREFLIGHTVERDICT']._serialized_start=2074
+  _globals['_PREFLIGHTVERDICT']._serialized_end=2119
+  _globals['_ENROLMENT']._serialized_start=2238
+  _globals['_ENROLMENT']._serialized_end=2310
+  _globals['_NODES']._serialized_start=2313
+  _globals['_NODES']._serialized_end=2456
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from veiljoin.v1 import session_pb2 as _session_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -71,7 +72,7 @@ class CheckReply(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., partner: _Optional[str] = ..., time: _Optional[int] = ...) -> None: ...
 
 class ControlEnvelope(_message.Message):
-    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state")
+    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state", "preflight_ask", "preflight_part", "preflight_verdict")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +83,9 @@ class ControlEnvelope(_message.Message):
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     JOB_STATE_FIELD_NUMBER: _ClassVar[int]
+    PREFLIGHT_ASK_FIELD_NUMBER: _ClassVar[int]
+    PREFLIGHT_PART_FIELD_NUMBER: _ClassVar[int]
+    PREFLIGHT_VERDICT_FIELD_NUMBER: _ClassVar[int]
     hello: ControlHello
     ping: Ping
     renew: Renew
@@ -92,7 +96,10 @@ class ControlEnvelope(_message.Message):
     cancel: Cancel
     start: Start
     job_state: JobState
-    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ...) -> None: ...
+    preflight_ask: PreflightAsk
+    preflight_part: PreflightPart
+    preflight_verdict: PreflightVerdict
+    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ..., preflight_ask: _Optional[_Union[PreflightAsk, _Mapping]] = ..., preflight_part: _Optional[_Union[PreflightPart, _Mapping]] = ..., preflight_verdict: _Optional[_Union[PreflightVerdict, _Mapping]] = ...) -> None: ...
 
 class CatalogueEntry(_message.Message):
     __slots__ = ("name", "identifiers", "columns", "persons", "schema")
@@ -211,3 +218,41 @@ class JobState(_message.Message):
     code: str
     attempt: int
     def __init__(self, job: _Optional[str] = ..., state: _Optional[str] = ..., code: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class PreflightAsk(_message.Message):
+    __slots__ = ("job", "run", "contract", "suite", "form", "dataset", "schema", "column", "region")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    SUITE_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    run: bytes
+    contract: bytes
+    suite: str
+    form: str
+    dataset: str
+    schema: bytes
+    column: str
+    region: str
+    def __init__(self, job: _Optional[str] = ..., run: _Optional[bytes] = ..., contract: _Optional[bytes] = ..., suite: _Optional[str] = ..., form: _Optional[str] = ..., dataset: _Optional[str] = ..., schema: _Optional[bytes] = ..., column: _Optional[str] = ..., region: _Optional[str] = ...) -> None: ...
+
+class PreflightPart(_message.Message):
+    __slots__ = ("run", "message")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    message: _session_pb2.Envelope
+    def __init__(self, run: _Optional[bytes] = ..., message: _Optional[_Union[_session_pb2.Envelope, _Mapping]] = ...) -> None: ...
+
+class PreflightVerdict(_message.Message):
+    __slots__ = ("run", "code")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    code: str
+    def __init__(self, run: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...

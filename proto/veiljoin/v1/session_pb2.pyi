@@ -38,10 +38,11 @@ STREAM_GROUP_POINTS: Stream
 STREAM_GROUP_TOKENS: Stream
 
 class Envelope(_message.Message):
-    __slots__ = ("hello", "signed_contract", "abort", "announce", "chunk", "stream_end", "token_commitment", "finish", "value_announce", "group_announce", "nonce", "cell_sums", "verdict", "openings", "sum_table")
+    __slots__ = ("hello", "signed_contract", "abort", "position", "announce", "chunk", "stream_end", "token_commitment", "finish", "value_announce", "group_announce", "nonce", "cell_sums", "verdict", "openings", "sum_table")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     SIGNED_CONTRACT_FIELD_NUMBER: _ClassVar[int]
     ABORT_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCE_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     STREAM_END_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +58,7 @@ class Envelope(_message.Message):
     hello: Hello
     signed_contract: SignedContract
     abort: Abort
+    position: Position
     announce: Announce
     chunk: Chunk
     stream_end: StreamEnd
@@ -69,7 +71,7 @@ class Envelope(_message.Message):
     verdict: Verdict
     openings: Openings
     sum_table: SumTable
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., signed_contract: _Optional[_Union[SignedContract, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., announce: _Optional[_Union[Announce, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., stream_end: _Optional[_Union[StreamEnd, _Mapping]] = ..., token_commitment: _Optional[_Union[TokenCommitment, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., value_announce: _Optional[_Union[ValueAnnounce, _Mapping]] = ..., group_announce: _Optional[_Union[GroupAnnounce, _Mapping]] = ..., nonce: _Optional[_Union[Nonce, _Mapping]] = ..., cell_sums: _Optional[_Union[CellSums, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., openings: _Optional[_Union[Openings, _Mapping]] = ..., sum_table: _Optional[_Union[SumTable, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., signed_contract: _Optional[_Union[SignedContract, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., position: _Optional[_Union[Position, _Mapping]] = ..., announce: _Optional[_Union[Announce, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., stream_end: _Optional[_Union[StreamEnd, _Mapping]] = ..., token_commitment: _Optional[_Union[TokenCommitment, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., value_announce: _Optional[_Union[ValueAnnounce, _Mapping]] = ..., group_announce: _Optional[_Union[GroupAnnounce, _Mapping]] = ..., nonce: _Optional[_Union[Nonce, _Mapping]] = ..., cell_sums: _Optional[_Union[CellSums, _Mapping]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., openings: _Optional[_Union[Openings, _Mapping]] = ..., sum_table: _Optional[_Union[SumTable, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol_version", "job", "software")
@@ -88,6 +90,16 @@ class SignedContract(_message.Message):
     contract: bytes
     signature: bytes
     def __init__(self, contract: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Position(_message.Message):
+    __slots__ = ("announced", "heard", "received")
+    ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    announced: bytes
+    heard: bytes
+    received: int
+    def __init__(self, announced: _Optional[bytes] = ..., heard: _Optional[bytes] = ..., received: _Optional[int] = ...) -> None: ...
 
 class Abort(_message.Message):
     __slots__ = ("code",)

@@ -46,7 +46,7 @@ class SessionsServicer:
 
     def Join(self, request_iterator, context):
         """Carries one job from the greeting to its end. Both directions speak in envelopes; the order is
-        Hello, SignedContract, then the messages of the job's protocol, or Abort at any point.
+        Hello, SignedContract, Position, then the messages of the job's protocol, or Abort at any point.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,146 @@
+"""Masks and ciphertexts that were computed in a run, kept so that going on after a cut does not compute them again.
+
+They are no more than what can be computed again from the seed: nothing waits for the disk, and a file that is missing
+or not whole costs its work and nothing else. File names are keyed digests under a key of the run, since what is
+masked may be hashed identifiers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from federated.engine import PaillierEngine
+from federated.keys import PaillierPrivateKey
+from federated.stream import StreamKey
+from party.spool import disk_error
+from psi.engines import Engine
+from psi.secret import Scalar, SecretBytes
+
+# The label of the key that names files; nothing of it is ever sent.
+LABEL_MEMO: Final = "veiljoin/v1/memo"
+_COUNT: Final = "computed"
+_DIGEST: Final = 32
+
+
+class Memo:
+    """Results of one run in ``folder`` by what they were computed from; counts the elements that were computed.
+
+    The count goes on over the attempts of a run: it tells what the run has cost.
+    """
+
+    def __init__(self, folder: Path, key: SecretBytes) -> None:
+        self._folder = folder
+        self._key = key
+        self._lock = threading.Lock()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, folder) from None
+        self.computed = _read_count(folder / _COUNT)
+
+    def get(self, inputs: Sequence[bytes], elements: int, compute: Callable[[], bytes]) -> bytes:
+        """Return what ``compute`` made, or makes now, of ``inputs``: ``elements`` elements of work."""
+        path = self._folder / self._name(inputs)
+        known = _read(path)
+        if known is not None:
+            return known
+        made = compute()
+        partial = path.with_suffix(".partial")
+        try:
+            partial.write_bytes(hashlib.sha256(made).digest() + made)
+            os.replace(partial, path)
+            with self._lock:
+                self.computed += elements
+                counting = self._folder / f"{_COUNT}.partial"
+                counting.write_text(str(self.computed), encoding="ascii")
+                os.replace(counting, self._folder / _COUNT)
+        except OSError as error:
+            raise disk_error(error, self._folder) from None
+        return made
+
+    def forget(self) -> None:
+        """Drop all results, which are kept elsewhere now; the count stays."""
+        for path in self._folder.iterdir():
+            if path.name != _COUNT:
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _name(self, inputs: Sequence[bytes]) -> str:
+        digest = hmac.new(self._key.reveal(), digestmod="sha256")
+        for part in inputs:
+            digest.update(struct.pack(">Q", len(part)))
+            digest.update(part)
+        return digest.hexdigest()[:40]
+
+
+class RememberedEngine:
+    """A ``psi.engines.Engine``: ``sets`` remembers masks of the own set, ``points`` those of the partner's points."""
+
+    def __init__(self, engine: Engine, sets: Memo, points: Memo) -> None:
+        self._engine = engine
+        self._sets = sets
+        self._points = points
+        self.name = engine.name
+        self.threads = engine.threads
+
+    def mask(self, points: bytes, scalar: Scalar) -> bytes:
+        """Do what the engine does, or return what it did."""
+        return self._points.get((points,), len(points) // 32, lambda: self._engine.mask(points, scalar))
+
+    def hash_and_mask(self, tag: bytes, identifiers: Sequence[bytes], scalar: Scalar) -> bytes:
+        """Do what the engine does, or return what it did."""
+        inputs = (tag, *identifiers)
+        compute = self._engine.hash_and_mask
+        return self._sets.get(inputs, len(identifiers), lambda: compute(tag, identifiers, scalar))
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """Process ids of the engine's workers."""
+        return self._engine.processes
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._engine.close()
+
+
+class RememberedPaillier(PaillierEngine):
+    """A Paillier engine that remembers what it encrypted; everything else is computed again."""
+
+    def __init__(self, memo: Memo, threads: int | None = None) -> None:
+        super().__init__(threads)
+        self._memo = memo
+
+    def encrypt(
+        self, private: PaillierPrivateKey, plaintexts: Sequence[int], key: StreamKey, start: int
+    ) -> bytes:
+        """Do what the engine does, or return what it did: of one run, the place in the stream says all."""
+        compute = super().encrypt
+        inputs = (b"encrypt", struct.pack(">QQ", start, len(plaintexts)))
+        return self._memo.get(inputs, len(plaintexts), lambda: compute(private, plaintexts, key, start))
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, made = content[:_DIGEST], content[_DIGEST:]
+    return made if hashlib.sha256(made).digest() == digest else None
+
+
+def _read_count(path: Path) -> int:
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0

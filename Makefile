@@ -16,7 +16,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo test check check-format check-lint check-types check-imports \
-	check-proto format proto lock bench sizes clean
+	check-proto format proto lock bench fuzz faults sizes clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,14 @@ lock: $(VENV)/.dev ## write requirements/*.lock anew (LOCK_OPTIONS=--upgrade tak
 
 bench: $(VENV)/.node ## the project's benchmarks
 	$(BIN)/veiljoin bench $(BENCH_OPTIONS)
+
+# SEED=n repeats one, LIST=1 only prints what would go wrong. SIGKILL at a flush needs Debian's strace, a full disk root.
+faults: $(VENV)/.dev ## SEEDS=10 random faults against two standing nodes, from seed FIRST=0 on
+	PYTHONPATH=.:proto $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10) --first $(or $(FIRST),0)) $(if $(LIST),--list)
+
+fuzz: $(VENV)/.dev ## fuzz what parses a partner's bytes: TARGET=token RUNS=1000000 SEED=1, ENGINE=plain without atheris
+	PYTHONPATH=.:proto $(BIN)/python -m tests.fuzz $(TARGET) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ENGINE),--engine $(ENGINE)) $(FUZZ_OPTIONS)
 
 sizes: $(VENV)/.python ## installed size of the base and of the node, against their bars
 	$(BIN)/python tools/sizes.py

@@ -22,8 +22,8 @@ _TEXT: Final = {
         "again": "Jobs that had not ended and begin anew, with new keys: {jobs}.",
         "behind": "What happened after that is not known here:",
         "one_node": "- The node that was saved must not run any more: two would answer with one identity.",
-        "budget": "- Runs since then are missing from budget and ledger, and their partners keep the results. Compare "
-        "`veiljoin job list` with the partners'; until then, lower [budget] runs in policy.toml by as many.",
+        "budget": "- Runs since then are missing from budget and ledger, and their partners keep the results. "
+        "Compare `veiljoin job list` with the partners'; until then, lower [budget] runs in policy.toml by as many.",
         "bank": "- Partners that joined or renewed since then have to be invited again, and access that was taken "
         "away since then has to be taken away again: veiljoin server partners --home {home}",
         "platform": "- If the certificate was renewed since then or has ended, ask the bank for a new token.",
@@ -39,9 +39,10 @@ _TEXT: Final = {
         "again": "尚未结束、将以新密钥重新开始的任务：{jobs}。",
         "behind": "此后发生的事，这里不知道：",
         "one_node": "- 被保存的节点不得再运行：否则两个节点会使用同一身份。",
-        "budget": "- 此后的运行未计入预算和差分账本，而合作方已有其结果。请将 `veiljoin job list` 与合作方的列表比对；"
-        "在此之前，请把 policy.toml 中 [budget] 的 runs 减少相应次数。",
-        "bank": "- 此后加入或续期的合作方需要重新邀请，此后取消的访问权限需要再次取消：veiljoin server partners --home {home}",
+        "budget": "- 此后的运行未计入预算和差分账本，而合作方已有其结果。请将 `veiljoin job list` 与合作方的列表"
+        "比对；在此之前，请把 policy.toml 中 [budget] 的 runs 减少相应次数。",
+        "bank": "- 此后加入或续期的合作方需要重新邀请，此后取消的访问权限需要再次取消："
+        "veiljoin server partners --home {home}",
         "platform": "- 如果证书在此后续期或已到期，请向银行索取新的令牌。",
         "next": "然后：veiljoin {command} run --home {home}",
     },

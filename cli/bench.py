@@ -83,6 +83,43 @@ def paillier(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def resume(arguments: argparse.Namespace) -> int:
+    """Run ``veiljoin bench resume``; returns the exit status."""
+    from bench.resume import bench_resume
+
+    for option, least in (("rows", 2), ("cuts", 0)):
+        if getattr(arguments, option) < least:
+            raise UsageError(
+                f"--{option} {getattr(arguments, option)} is out of range.", hint=f"use {least} or more"
+            )
+    with (
+        tempfile.TemporaryDirectory(prefix="veiljoin-bench-") as scratch,
+        open_display(arguments.json, arguments.lang) as display,
+    ):
+        figures = bench_resume(
+            arguments.rows,
+            arguments.cuts,
+            Path(scratch),
+            suite=arguments.suite,
+            engine=arguments.engine,
+            threads=arguments.threads,
+            observe=display.show,
+        )
+    if arguments.json:
+        print(json.dumps(figures.as_data()))
+        return 0
+    told = figures.as_data()
+    print(
+        f"{figures.rows:,} x {figures.rows:,} rows, cut {len(figures.cuts)} times: {', '.join(figures.cuts)}"
+    )
+    print(
+        f"masks computed        {figures.masks:12,d}, uncut {figures.masks_uncut:,}: {told['more_masks']:+.1%}"
+    )
+    print(f"end to end            {figures.seconds:10.1f} s, uncut {figures.seconds_uncut:.1f} s")
+    print(f"matched               {figures.matched:12,d}, uncut {figures.matched_uncut:,}")
+    return 0
+
+
 def measure(arguments: argparse.Namespace) -> int:
     """Run ``veiljoin bench measure``; returns the exit status."""
     from bench.sums import MeasureScale, bench_measure

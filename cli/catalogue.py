@@ -10,7 +10,7 @@ from typing import Final
 
 from cli.display import open_display
 from cli.server import actor, shown_time
-from party.catalogue import Catalogue
+from party.catalogue import Catalogue, Registered
 from party.estimate import rows_estimate
 from party.identifiers import parse_form
 from party.inspection import inspect
@@ -18,6 +18,7 @@ from party.jobspec import SideSpec
 from party.node import Node
 from party.progress import Progress
 from party.runner import open_side
+from party.sample import check_content
 from psi.errors import UsageError
 
 _TEXT: Final = {
@@ -27,6 +28,7 @@ _TEXT: Final = {
         "own": "{name:<24}  {form:<20}  {persons:>12,}  {path}",
         "theirs": "{name:<24}  {form:<20}  about {persons:>10,}  {columns}",
         "seen": "as {partner} told at {seen}:",
+        "warning": "Warning: {warning}",
         "none": "There are no datasets; `veiljoin dataset add` registers one.",
         "never": "{partner} has told of no datasets.",
     },
@@ -36,6 +38,7 @@ _TEXT: Final = {
         "own": "{name:<24}  {form:<20}  {persons:>12,}  {path}",
         "theirs": "{name:<24}  {form:<20}  约 {persons:>10,}  {columns}",
         "seen": "{partner} 于 {seen} 告知：",
+        "warning": "警告：{warning}",
         "none": "没有数据集；用 `veiljoin dataset add` 登记。",
         "never": "{partner} 没有告知任何数据集。",
     },
@@ -86,13 +89,28 @@ def add(arguments: argparse.Namespace) -> int:
         "rows": found.rows,
         "rejected": found.rejected.total(),
     }
+    warning = _doubt(added, arguments.region)
     if arguments.json:
-        print(json.dumps({"event": "added", **facts, "columns": added.columns}, ensure_ascii=False))
+        told = {"event": "added", **facts, "columns": added.columns, "warning": warning}
+        print(json.dumps(told, ensure_ascii=False))
         return 0
     text = _TEXT[arguments.lang]
     print(text["added"].format(**facts))
     print(text["shown"].format(columns=", ".join(added.columns)))
+    if warning is not None:
+        print(text["warning"].format(warning=warning))
     return 0
+
+
+def _doubt(added: Registered, region: str) -> str | None:
+    """Return what a preflight would say of the column's content, while it is easy to mend."""
+    try:
+        check_content(added, region)
+    except UsageError as error:
+        if error.code.name != "form_mismatch":
+            raise
+        return str(error)
+    return None
 
 
 def list_datasets(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
 from party.nodefile import BANK
-from party.preflight import standing_of
+from party.preflight import held_to, standing_of
 from party.schedulerecords import ScheduleApproval, ScheduleRecord
 from party.schedules import Schedules
 from psi.errors import UsageError
@@ -244,7 +244,7 @@ def approve(arguments: argparse.Namespace) -> int:
                 print(line)
             for line in preflight.lines(standing_of(node, record), record, node.file.role, arguments.lang):
                 print(line)
-        with preflight.gate(node, record, who, without=arguments.without_preflight):
+        with held_to(node, record, person(who), without=arguments.without_preflight):
             if node.file.role == BANK:
                 record, said = jobs.approve(record.id, person(who), record.digest), "approved"
             else:

@@ -140,6 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     total.add_argument("--threads", type=int, help="processes (default: all processors)")
     total.add_argument("--json", action="store_true", help="print JSON")
     total.set_defaults(run=_bench_sum)
+    resume = benches.add_parser("resume", help="a private match that is cut again and again, beside the same uncut")
+    resume.add_argument("--rows", type=int, default=1_000_000, help="rows per side (default 1000000)")
+    resume.add_argument("--cuts", type=int, default=10, help="resets and kills, spread evenly (default 10)")
+    resume.add_argument("--suite", default="x25519-ell2", help="the suite (default x25519-ell2)")
+    _shared(resume)
+    resume.set_defaults(run=_bench_resume)
     measure = benches.add_parser("measure", help="a whole grouped sum with windows, by phase")
     measure.add_argument(
         "--rows", type=int, default=1_000_000, help="persons at the platform (default 1000000)"
@@ -261,6 +267,12 @@ def _bench_sum(arguments: argparse.Namespace) -> int:
     from cli.bench import paillier
 
     return paillier(arguments)
+
+
+def _bench_resume(arguments: argparse.Namespace) -> int:
+    from cli.bench import resume
+
+    return resume(arguments)
 
 
 def _bench_measure(arguments: argparse.Namespace) -> int:

@@ -27,7 +27,10 @@ def add_operation(run: argparse.ArgumentParser) -> None:
         help="of the log on standard error (default: text on a terminal, JSON lines elsewhere)",
     )
     run.add_argument(
-        "--log-file", type=Path, metavar="FILE", help="also write the log here; renamed and begun anew at 10 MiB"
+        "--log-file",
+        type=Path,
+        metavar="FILE",
+        help="also write the log here; renamed and begun anew at 10 MiB",
     )
     run.add_argument(
         "--metrics",
@@ -47,12 +50,20 @@ def add_backup(commands: Any) -> None:
     """Add ``backup`` and ``restore``."""
     backup = _command(commands, "backup", "save a node's home", _backup, _BACKUP)
     backup.add_argument("--home", type=Path, required=True, metavar="FOLDER", help="the node's home")
-    backup.add_argument("--out", type=Path, required=True, metavar="FILE.tar", help="a file that isn't there yet")
-    backup.add_argument("--with-results", action="store_true", help="also results, which hold customers' data")
-    backup.add_argument("--with-key", action="store_true", help="also node.key; then keep the file as safe as the home")
+    backup.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.tar", help="a file that isn't there yet"
+    )
+    backup.add_argument(
+        "--with-results", action="store_true", help="also results, which hold customers' data"
+    )
+    backup.add_argument(
+        "--with-key", action="store_true", help="also node.key; then keep the file as safe as the home"
+    )
     restore = _command(commands, "restore", "make a node's home from a backup", _restore, _RESTORE)
     restore.add_argument("file", type=Path, metavar="FILE.tar", help="what `veiljoin backup` wrote")
-    restore.add_argument("--home", type=Path, required=True, metavar="FOLDER", help="a folder that is new or empty")
+    restore.add_argument(
+        "--home", type=Path, required=True, metavar="FOLDER", help="a folder that is new or empty"
+    )
     restore.add_argument("--key", type=Path, metavar="NODE.KEY", help="the node.key that was kept apart")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from cli.server import actor, shown_time
@@ -16,7 +15,7 @@ from party.node import Node
 from party.nodefile import BANK
 from party.preflight import standing_of
 from party.preflights import Preflight, Preflights, PreflightState
-from psi.errors import UsageError, VeiljoinError
+from psi.errors import UsageError
 
 _OPEN: Final = (JobState.DRAFT, JobState.APPROVED, JobState.PROPOSED)
 _TEXT: Final = {
@@ -101,28 +100,6 @@ def as_data(found: Preflight) -> dict[str, Any]:
         "detail": found.detail or None,
         "hint": found.hint or None,
     }
-
-
-@contextmanager
-def gate(node: Node, record: JobRecord, who: str, *, without: bool) -> Iterator[None]:
-    """Hold an approval to the preflight, or note that ``who`` goes without; taken back if the approval fails.
-
-    Raises ``UsageError`` (``form_mismatch``) if it failed; at a platform also if it was not run.
-    """
-    preflights = Preflights(node.home.store, node.clock)
-    found = standing_of(node, record)
-    if not without:
-        preflights.require(found, record.id[:8], must_have_run=node.file.role != BANK)
-    if not without or found.clear or record.state not in _OPEN:
-        yield
-        return
-    # Before the approval: the node ends an approved job whose preflight has failed.
-    wish = preflights.go_without(record.id, record.digest, record.partner, str(person(who)))
-    try:
-        yield
-    except VeiljoinError:
-        preflights.take_back(wish)
-        raise
 
 
 def again(arguments: argparse.Namespace) -> int:

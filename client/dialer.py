@@ -34,8 +34,8 @@ async def connected(
     """Yield a channel to the bank at ``address`` (host:port) on which TLS has succeeded.
 
     Waits up to ``patience`` seconds for the bank to appear. Raises ``LinkLost`` (code ``peer_absent``) if it does not
-    or if TLS fails, which gRPC does not tell apart; a proxy or a name that is at fault is named. Goes through the proxy
-    that the environment names; raises ``UsageError`` if that can't be read.
+    or if TLS fails, which gRPC does not tell apart; a proxy or a host name that is at fault is named. Goes through
+    the proxy of the environment; raises ``UsageError`` if that can't be read.
     """
     # The bank's certificate carries one fixed name, whatever address leads to it; the authority is its pin.
     place = parse_address(address, "The bank's address")

@@ -7,7 +7,6 @@ of its files, and nothing is sent but what a node's own control stream sends.
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import socket
 import ssl
@@ -15,18 +14,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any, Final
-
-import sqlalchemy as sa
+from typing import Final
 
 from client.enrolment import STEP_SECONDS, check
 from client.proxy import connect, proxy_for
 from party.address import Address, parse_address
+from party.catalogue import Catalogue, Registered
 from party.certificates import BANK_HOST, pem_of
 from party.credentials import renewal_time
-from party.datasets import open_dataset
 from party.node import Node
-from party.tables import datasets
 from psi.engines import available, usable_processors
 from psi.errors import UsageError, VeiljoinError
 from psi.suites import PROTOCOL_VERSION, suite_by_id
@@ -87,8 +83,8 @@ class Doctor:
             finding = await self._try(name, [need for need in needs if need not in passed], step)
             well = self._judge(finding, passed, well)
             show(finding)
-        for name, path, settings in self._datasets():
-            finding = await self._try(f"dataset {name}", [], partial(_readable, path, settings))
+        for dataset in Catalogue(self._node.home.store, self._node.clock).all():
+            finding = await self._try(f"dataset {dataset.name}", [], partial(_readable, dataset))
             well = self._judge(finding, passed, well)
             show(finding)
         return well
@@ -137,7 +133,9 @@ class Doctor:
         except OSError:
             raise UsageError(
                 f"The host name {host} is not known here.",
-                hint="check this machine's DNS, or put the name into its hosts file",
+                hint="check this machine's DNS, or put the name into its hosts file"
+                if proxy is None
+                else f"check the name in {proxy.variable}, and this machine's DNS",
             ) from None
         addresses = sorted({str(each[4][0]) for each in found})
         through = "" if proxy is None else f" (proxy of {proxy.variable})"
@@ -199,13 +197,18 @@ class Doctor:
         return f"{usable} on {usable_processors()} processors" + (f" ({slower})" if slower else "")
 
     def _policy(self) -> str:
-        limits = self._node.home.policy.limits  # read when the home was opened
-        return f"min_group {limits.min_group}, max_set {limits.max_set:,}"
-
-    def _datasets(self) -> list[tuple[str, str, dict[str, Any]]]:
-        with self._node.home.store.reading() as connection:
-            rows = connection.execute(sa.select(datasets).order_by(datasets.c.name)).all()
-        return [(row.name, row.path, json.loads(row.settings)) for row in rows]
+        policy = self._node.home.policy  # read when the home was opened
+        known = {dataset.name for dataset in Catalogue(self._node.home.store, self._node.clock).all()}
+        for rule in policy.standing:
+            unknown = sorted(set(rule.datasets) - known)
+            if unknown:
+                raise UsageError(
+                    f"The standing rule {rule.name!r} names the dataset {unknown[0]!r}, which is not registered.",
+                    hint="correct [[standing]] in policy.toml, or add the dataset with `veiljoin dataset add`; until "
+                    "then jobs over it wait for a person",
+                )
+        limits = policy.limits
+        return f"min_group {limits.min_group}, max_set {limits.max_set:,}, standing rules: {len(policy.standing)}"
 
     @property
     def _bank(self) -> Address:
@@ -245,7 +248,6 @@ def _shake_hands(bank: Address, authority: bytes) -> None:
             ) from None
 
 
-def _readable(path: str, settings: dict[str, Any]) -> str:
-    delimiter, encoding = settings.get("delimiter"), settings.get("encoding")
-    dataset = open_dataset(path, delimiter=delimiter, encoding=encoding)
-    return f"{dataset.format}, {len(dataset.columns)} columns"
+def _readable(registered: Registered) -> str:
+    dataset = registered.open()
+    return f"{dataset.format}, {len(dataset.columns)} columns, as they were when it was added"

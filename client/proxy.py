@@ -1,9 +1,9 @@
 """HTTP CONNECT proxies (RFC 9110, section 9.3.6): which one is on the way, for every connection of a node.
 
-One rule for gRPC's channels and for our own sockets: the first of ``grpc_proxy``, ``https_proxy``, ``http_proxy`` and
-``HTTPS_PROXY`` that is set, but not for the hosts of ``no_grpc_proxy``, ``no_proxy`` or ``NO_PROXY``. gRPC alone would
-pass over capital letters and a proxy without ``http://``, so it is told (:func:`channel_options`). A loopback address
-is never sent to a proxy, which has another loopback.
+One rule for gRPC's channels and for our own sockets: the first of ``grpc_proxy``, ``https_proxy``, ``http_proxy``
+and ``HTTPS_PROXY`` that is set, but not for the hosts of ``no_grpc_proxy``, ``no_proxy`` or ``NO_PROXY``. gRPC alone
+would pass over capital letters and a proxy without ``http://``, so it is told (:func:`channel_options`). A loopback
+address is never sent to a proxy, which has another loopback.
 """
 
 from __future__ import annotations

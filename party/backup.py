@@ -42,10 +42,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from party import tables
 from party.budget import Clock, local_clock
+from party.credentials import Credentials
 from party.home import LEDGER_FOLDER, POLICY_FILE, STORE_FILE
 from party.jobs import Jobs
 from party.jobstates import JobState
-from party.credentials import Credentials
 from party.ledger import write_private
 from party.node import Node
 from party.nodefile import NODE_FILE, load_node, write_node
@@ -142,12 +142,14 @@ def save(node: Node, out: Path, *, with_results: bool = False, with_key: bool = 
     return _saved(head)
 
 
-def restore(archive: Path, folder: Path, key_file: Path | None = None, clock: Clock = local_clock) -> Restored:
+def restore(
+    archive: Path, folder: Path, key_file: Path | None = None, clock: Clock = local_clock
+) -> Restored:
     """Make the home ``folder`` from ``archive``; ``key_file`` is the node key where the archive has none.
 
-    The home is there whole or not at all. With a store on PostgreSQL, that has to be there, restored by its own means.
-    Raises ``UsageError`` if ``folder`` isn't empty, the archive is none, is cut short or was changed, the node key is
-    missing or another node's, or the store can't be reached.
+    The home is there whole or not at all. A store on PostgreSQL has to be there, restored by its own means.
+    Raises ``UsageError`` if ``folder`` isn't empty, the archive is none, is cut short or was changed, the node key
+    is missing or another node's, or the store can't be reached.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(
@@ -155,7 +157,9 @@ def restore(archive: Path, folder: Path, key_file: Path | None = None, clock: Cl
             hint="name a new folder, or move the old home away",
         )
     if not folder.absolute().parent.is_dir():
-        raise UsageError(f"The folder {folder.absolute().parent} is not there.", hint="make it first", code="unwritable")
+        raise UsageError(
+            f"The folder {folder.absolute().parent} is not there.", hint="make it first", code="unwritable"
+        )
     with _staging(folder.absolute().parent, f"{folder.name}.restore") as stage:
         saved = _unpack(archive, stage, key_file)
         key = node_key(stage)
@@ -215,7 +219,9 @@ def _forget_jobs(copy: Path) -> None:
     """Remove the secrets of jobs from a copied store, and the pages that they were on."""
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("DELETE FROM secrets WHERE substr(name, 1, ?) = ?", (len(JOB_SECRETS), JOB_SECRETS))
+        connection.execute(
+            "DELETE FROM secrets WHERE substr(name, 1, ?) = ?", (len(JOB_SECRETS), JOB_SECRETS)
+        )
         connection.execute("VACUUM")
 
 
@@ -240,7 +246,9 @@ def _write_archive(
             partial.unlink(missing_ok=True)
         _to_disk(out.absolute().parent)
     except FileExistsError:
-        raise UsageError(f"There is a file {out} already.", hint="give each backup a name of its own") from None
+        raise UsageError(
+            f"There is a file {out} already.", hint="give each backup a name of its own"
+        ) from None
     except OSError as error:
         raise disk_error(error, out.parent) from None
 
@@ -317,11 +325,14 @@ def _parse(manifest: bytes, archive: Path) -> dict[str, Any]:
         head = json.loads(manifest)
         known = head["format"] == FORMAT
         version = head["version"]
-        whole = all(
-            _NAMES.fullmatch(name)
-            for name, facts in head["files"].items()
-            if isinstance(facts["size"], int) and isinstance(facts["sha256"], str)
-        ) and KEY_FILE not in list(head["files"])[1:]
+        whole = (
+            all(
+                _NAMES.fullmatch(name)
+                for name, facts in head["files"].items()
+                if isinstance(facts["size"], int) and isinstance(facts["sha256"], str)
+            )
+            and KEY_FILE not in list(head["files"])[1:]
+        )
         _saved(head)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(archive, "its manifest cannot be read") from None
@@ -336,7 +347,9 @@ def _parse(manifest: bytes, archive: Path) -> dict[str, Any]:
     return dict(head)
 
 
-def _write_member(tar: tarfile.TarFile, archive: Path, stage: Path, name: str, facts: Mapping[str, Any]) -> None:
+def _write_member(
+    tar: tarfile.TarFile, archive: Path, stage: Path, name: str, facts: Mapping[str, Any]
+) -> None:
     member = tar.next()
     source = None if member is None or member.name != name or not member.isreg() else tar.extractfile(member)
     if member is None or source is None or member.size != facts["size"]:
@@ -415,7 +428,10 @@ def _link_tree(source: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with open(source, "rb") as file, open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+    with (
+        open(source, "rb") as file,
+        open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy,
+    ):
         shutil.copyfileobj(file, copy, _BLOCK)
 
 
@@ -445,7 +461,9 @@ def _saved(head: Mapping[str, Any]) -> Saved:
 
 def _damaged(archive: Path, why: str) -> UsageError:
     return UsageError(
-        f"{archive} cannot be restored: {why}.", hint="take another backup, or copy this one again", code="bad_format"
+        f"{archive} cannot be restored: {why}.",
+        hint="take another backup, or copy this one again",
+        code="bad_format",
     )
 
 

@@ -86,7 +86,10 @@ def serial_of(certificate: x509.Certificate) -> str:
 
 
 def uris(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Return the URIs among a certificate's subject alternative names. Raises ``PeerViolation`` if they are damaged."""
+    """Return the URIs among a certificate's subject alternative names.
+
+    Raises ``PeerViolation`` if its extensions are damaged.
+    """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -126,7 +129,7 @@ def requested_key(csr: bytes) -> PublicKey:
 
 
 def load_certificate(pem: bytes) -> x509.Certificate:
-    """Return the certificate in ``pem``. Raises ``PeerViolation`` if there is not exactly one."""
+    """Return the certificate in ``pem``. Raises ``PeerViolation`` if there is not exactly one sound one."""
     if not 0 < len(pem) <= MAX_CERTIFICATE_BYTES:
         raise PeerViolation("The partner's certificate has an impossible length.")
     try:

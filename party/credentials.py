@@ -132,8 +132,8 @@ class Credentials:
         if self._clock() >= current.expires:
             raise UsageError(
                 f"The certificate of this node expired on {current.expires:%Y-%m-%d %H:%M} UTC.",
-                hint="ask the bank for a new token and run `veiljoin client join TOKEN` over this home, which keeps its "
-                "identity, datasets and jobs; a bank's node renews its own when it starts",
+                hint="ask the bank for a new token and run `veiljoin client join TOKEN` over this home, which keeps "
+                "its identity, datasets and jobs; a bank's node renews its own when it starts",
             )
         key = self.sealed(key_digest(_key_of(current.certificate)))
         return TlsMaterial(pem_of(self.authority()), pem_of(current.certificate), key)

@@ -1,7 +1,7 @@
 """The small HTTP server that a node's metrics and health are read from; plain text, GET only, no authentication.
 
-It has a thread and an event loop of its own, so that neither a slow reader nor a locked store holds up the node, and a
-node whose loop hangs can still be asked. Everything is bounded: size and time of a request, and connections at once.
+It has a thread and an event loop of its own, so that neither a slow reader nor a locked store holds up the node, and
+a node whose loop hangs can still be asked. Everything is bounded: size and time of a request, connections at once.
 Whoever can reach the address can read it; so it should be one of loopback, or of a network for monitoring alone.
 """
 

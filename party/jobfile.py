@@ -97,7 +97,10 @@ def load_job(path: str | Path) -> tuple[Job, dict[str, Any]]:
 
 
 def read_table(canonical: bytes) -> dict[str, Any]:
-    """Read the table of a job from what a partner sent. Raises ``UsageError`` unless it is canonical JSON (RFC 8785)."""
+    """Read the table of a job as a partner sent it.
+
+    Raises ``UsageError`` unless it is canonical JSON (RFC 8785).
+    """
     try:
         table: Any = json.loads(canonical)
         same = isinstance(table, dict) and rfc8785.dumps(table) == canonical

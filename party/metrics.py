@@ -52,7 +52,7 @@ _STATES: Final = frozenset(state.value for state in JobState)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at a node. ``jobs``: state -> number; ``expires``: seconds since 1970; ``skews``: partner -> seconds."""
+    """One look at a node. ``jobs``: state -> number; ``expires``: since 1970; ``skews``: partner -> seconds."""
 
     jobs: Mapping[str, int]
     expires: float | None

@@ -2,7 +2,7 @@
 
 Each event has an allow-list of fields, and each field a form that its value must have, so that what is logged is
 decided here and not where something happens. The sentences of errors are made without data (``psi.errors``); should
-one hold some all the same, what looks like an identifier or a hash is taken out. That last step is a net, not the rule.
+one hold some all the same, what looks like an identifier or a hash is taken out. That is a net and not the rule.
 
 Writing happens in a thread of its own: a terminal that was paused, a full pipe or a slow disk costs lines of the log,
 which are counted, and never the leases of jobs.
@@ -36,6 +36,7 @@ _LONGEST_TEXT: Final = 1_000
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
+_SHORT_ID: Final = re.compile(r"[0-9a-f]{8}")
 _ADDRESS: Final = re.compile(r"[\w.:\[\]-]{1,300}")
 # Telephone, identity and device numbers; hashes and keys as hex; keys as base64; e-mail addresses; UUIDs.
 _IDENTIFYING: Final = re.compile(
@@ -67,7 +68,7 @@ def _path(value: Any) -> Any:
 
 _FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "job": _matching(_ID),
-    "schedule": _matching(_ID),
+    "schedule": _matching(_SHORT_ID),
     "partner": _matching(_NAME),
     "attempt": _number,
     "state": _matching(_WORD),
@@ -109,8 +110,6 @@ EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "stopped": (INFO, ()),
 }
 _UNKNOWN: Final = (WARNING, _SAID)
-# The ends of a job that somebody should look at.
-_BAD_ENDS: Final = frozenset({"failed", "expired"})
 
 
 def entry(
@@ -127,7 +126,7 @@ def entry(
     level, allowed = EVENTS.get(name, _UNKNOWN)
     if level == DEBUG:
         return None
-    if name == "job" and event.get("state") in _BAD_ENDS:
+    if name == "job" and event.get("state") == "failed":
         level = WARNING
     utc = now.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
     line: dict[str, Any] = {"time": utc.replace("+00:00", "Z"), "level": level, "event": name}

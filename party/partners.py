@@ -21,7 +21,7 @@ from party.store import Store
 from party.tables import METADATA
 from psi.errors import UsageError
 
-# How long after its successor was first used a certificate may still begin calls: those of jobs that were just given it.
+# How long after its successor was first used a certificate may still begin calls, of jobs that were just given it.
 SUPERSEDED_AFTER: Final = datetime.timedelta(hours=1)
 # Who revoked a certificate that its successor has superseded: nobody, and no person has an empty name.
 _BY_RENEWAL: Final = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from party.contract import parse_contract
 from party.identifiers import REASON_TEXT, REASONS, Normaliser, parse_form
 from party.identifiers.phone import check_region
 from party.jobfile import parse_job
-from party.jobrecords import JobRecord
+from party.jobrecords import Actor, JobRecord
 from party.jobspec import SIDES
 from party.node import Node
 from party.nodefile import BANK
@@ -149,6 +150,29 @@ def standing_of(node: Node, record: JobRecord) -> Preflight:
     if record.contract is not None:
         facts = View.of(node, record.partner).facts(subjects_of(record), node.file.role)
     return preflights.standing(rows, record.digest, facts)
+
+
+@contextmanager
+def held_to(node: Node, record: JobRecord, actor: Actor, *, without: bool = False) -> Iterator[None]:
+    """Hold an approval in the block to the preflight, or note that ``actor`` goes ``without``.
+
+    The note is taken back if the approval fails. Raises ``UsageError`` (``form_mismatch``) before the block if the
+    preflight failed; at a platform also if there was none.
+    """
+    preflights = Preflights(node.home.store, node.clock)
+    found = standing_of(node, record)
+    if not without:
+        preflights.require(found, record.id[:8], must_have_run=node.file.role != BANK)
+    if not without or found.clear:
+        yield
+        return
+    # Before the approval: the node ends an approved job whose preflight has failed.
+    note = preflights.go_without(record.id, record.digest, record.partner, str(actor))
+    try:
+        yield
+    except VeiljoinError:
+        preflights.take_back(note)
+        raise
 
 
 def look(registered: Registered | None, subject: Subject, side: str) -> list[bytes]:

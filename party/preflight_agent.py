@@ -20,7 +20,7 @@ from party.node import Node
 from party.nodefile import BANK
 from party.preflight import Subject, Trial, UnfitError, View, look, subjects_of
 from party.preflights import ASKED_PER_JOB, Preflights, PreflightState
-from psi.errors import UsageError
+from psi.errors import UsageError, VeiljoinError
 from veiljoin.control_messages import (
     PREFLIGHT_PASSED,
     RUN_BYTES,
@@ -34,7 +34,10 @@ PreflightMessage = PreflightAsk | PreflightPart | PreflightVerdict
 Messages = list[ControlMessage]
 # A partner that says nothing for so long is given up, and the run with it.
 _PATIENCE: Final = 60.0
-_OPEN: Final = (JobState.DRAFT, JobState.APPROVED, JobState.PROPOSED)
+# Approved ones are on a page of their own: however many drafts there are, they are proposed.
+_OPEN: Final = ((JobState.APPROVED,), (JobState.DRAFT, JobState.PROPOSED))
+_PAGE: Final = 200
+_REMEMBERED: Final = 1_000
 REFUSAL: Final = "canary"
 
 
@@ -64,7 +67,8 @@ class PreflightAgent:
         self._side = node.file.role
         self._preflights = Preflights(node.home.store, node.clock)
         self._runs: dict[str, _Run] = {}
-        self._subjects: dict[tuple[str, str], Mapping[str, Subject]] = {}
+        # By the partner and the contract's hash.
+        self._subjects: dict[str, dict[str, Mapping[str, Subject]]] = {}
 
     def connected(self, partner: str) -> None:
         """Forget what was under way with a partner whose control stream has just begun."""
@@ -80,16 +84,16 @@ class PreflightAgent:
         run = self._runs.get(partner)
         if run is not None and time.monotonic() - run.since > _PATIENCE:
             self._drop(partner)
-        records = self._jobs.list(states=_OPEN, partner=partner, limit=200).jobs
-        records = tuple(record for record in records if record.contract is not None)
+        if len(self._subjects.get(partner, ())) > _REMEMBERED:
+            del self._subjects[partner]
+        records = [record for states in _OPEN for record in self._open(partner, states)]
         if not records:
-            self._subjects.clear()
             return [], set()
         view = View.of(self._node, partner)
         rows = self._preflights.rows([record.id for record in records])
         clear, waiting = set(), None
-        for record in reversed(records):
-            subjects = self._tried(record)
+        for record in records:
+            subjects = self._subjects[partner][record.digest]
             facts = view.facts(subjects, self._side)
             found = self._preflights.standing(rows[record.id], record.digest, facts)
             if found.clear:
@@ -98,10 +102,18 @@ class PreflightAgent:
                 if waiting is None and self._wanted(record, rows[record.id]):
                     waiting = record, subjects, facts
             elif record.state is JobState.APPROVED:
-                self._jobs.refuse(record.id, node(self._instance), REFUSAL)
+                self._refuse(record)
         if waiting is None or partner in self._runs:
             return [], clear
         return self._ask(partner, view, *waiting), clear
+
+    def _refuse(self, record: JobRecord) -> None:
+        try:
+            self._jobs.refuse(record.id, node(self._instance), REFUSAL)
+        except VeiljoinError as error:
+            # A person was faster: it is a draft again, or has ended.
+            if error.code.name not in ("wrong_state", "not_allowed"):
+                raise
 
     def _wanted(self, record: JobRecord, rows: Sequence[sa.Row[Any]]) -> bool:
         """Return whether a job is to be tried now; one that is proposed, only at a person's wish."""
@@ -110,11 +122,19 @@ class PreflightAgent:
         wished = self._preflights.wished(rows)
         return (wished or record.state is not JobState.PROPOSED) and self._preflights.due(rows)
 
-    def _tried(self, record: JobRecord) -> Mapping[str, Subject]:
-        key = record.id, record.digest
-        if key not in self._subjects:
-            self._subjects[key] = subjects_of(record)
-        return self._subjects[key]
+    def _open(self, partner: str, states: Sequence[JobState]) -> list[JobRecord]:
+        """Return the jobs in ``states`` that can be tried, the oldest first."""
+        known, found = self._subjects.setdefault(partner, {}), []
+        for record in reversed(self._jobs.list(states=states, partner=partner, limit=_PAGE).jobs):
+            if record.contract is None:
+                continue
+            if record.digest not in known:
+                try:
+                    known[record.digest] = subjects_of(record)
+                except VeiljoinError:
+                    continue  # of a version that this node does not speak; it is neither tried nor proposed
+            found.append(record)
+        return found
 
     def _ask(
         self,

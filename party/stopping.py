@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sized
 from typing import Any, Final
@@ -37,5 +38,7 @@ class Stop:
         """Wait for ``runs`` to become empty, for as long as the grace, or until asked a second time."""
         self._tell({"event": "stopping", "running": len(runs)})
         until = time.monotonic() + self._grace
-        while len(runs) and not self._at_once.is_set() and time.monotonic() < until:
-            await asyncio.sleep(_LOOK_SECONDS)
+        while len(runs) and (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._at_once.wait(), min(left, _LOOK_SECONDS))
+                return

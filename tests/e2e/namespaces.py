@@ -1,4 +1,4 @@
-"""Machines of a test: Linux network namespaces (iproute2), each with its own interfaces, routes, ports and hosts file.
+"""Machines of a test: Linux network namespaces (iproute2), each with interfaces, routes, ports and names of its own.
 
 A namespace reaches another one only where a cable was laid between them, and only the ports that the cable was laid
 for: a rule that looks at the destination port leads to the only route there is.
@@ -93,8 +93,10 @@ class Namespace:
 
 
 def lay_cable(listener: Namespace, dialler: Namespace, network: str, ports: str) -> str:
-    """Connect two namespaces; ``dialler`` has a route for the TCP ``ports`` of ``listener`` (``7443-7444``), and
-    ``listener`` one for its answers. ``network`` is such as ``10.77.1``. Returns the name of the interface at both."""
+    """Connect two namespaces: ``dialler`` gets a route to the TCP ``ports`` of ``listener`` (such as ``7443-7444``).
+
+    In ``network``, such as ``10.77.1``, ``listener`` is 1 and ``dialler`` 2. Returns the interface's name at both.
+    """
     cable = f"vj{network.rpartition('.')[2]}"
     _ip(
         "link",

@@ -97,10 +97,10 @@ class Office:
 
     def box(self, *command: str) -> None:
         """Start a program on the middle machine."""
-        log = self.stack.enter_context(open(self.folder / f"{Path(command[-1]).name}.log", "wb"))
-        process = subprocess.Popen(
-            ["ip", "netns", "exec", self.middle.name, *command], stdout=log, stderr=subprocess.STDOUT
-        )
+        with open(self.folder / f"{Path(command[-1]).name}.log", "wb") as log:
+            process = subprocess.Popen(
+                ["ip", "netns", "exec", self.middle.name, *command], stdout=log, stderr=subprocess.STDOUT
+            )
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
 

@@ -547,32 +547,35 @@ def test_a_certificate_is_renewed_over_the_control_stream(
 def test_a_certificate_that_was_renewed_begins_no_more_calls(
     standing: Standing, node: Home, clock: Clock
 ) -> None:
+    async def over_the_old_one(address: Address, old: TlsMaterial) -> None:
+        async with dial_control(str(address), old, patience=5) as control:
+            await control.send(renewal.ask(node.credentials))
+            answer = await control.receive()
+            assert isinstance(answer, Renewed)
+            # Issued and not used yet: the answer might have been lost.
+            clock.forward(hours=2)
+            assert (await check(address, old, SOFTWARE)).partner == "acme"
+            renewal.adopt(node.credentials, answer, clock)
+            assert (await check(address, node.credentials.material(), SOFTWARE)).partner == "acme"
+            # What was begun a moment ago with the old one may still come.
+            assert (await check(address, old, SOFTWARE)).partner == "acme"
+            clock.forward(minutes=61)
+            with pytest.raises(PeerViolation) as caught:
+                await check(address, old, SOFTWARE)
+            assert caught.value.code.name == "peer_identity"
+            # A stream that was open goes on, but a thief with the old key gets no new certificate over it.
+            await ping(control)
+            await control.send(Renew(request(new_tls_key())))
+            await control.receive()
+
     async def test() -> None:
         async with standing.running():
             what = await joined(standing, node)
             old = node.credentials.material()
             clock.forward(days=4, hours=17)
             with pytest.raises(PeerViolation, match="know our certificate"):
-                async with dial_control(str(what.address), old, patience=5) as control:
-                    await control.send(renewal.ask(node.credentials))
-                    answer = await control.receive()
-                    assert isinstance(answer, Renewed)
-                    # Issued and not used yet: the answer might have been lost.
-                    clock.forward(hours=2)
-                    assert (await check(what.address, old, SOFTWARE)).partner == "acme"
-                    renewal.adopt(node.credentials, answer, clock)
-                    new = node.credentials.material()
-                    assert (await check(what.address, new, SOFTWARE)).partner == "acme"
-                    # What was begun a moment ago with the old one may still come.
-                    assert (await check(what.address, old, SOFTWARE)).partner == "acme"
-                    clock.forward(minutes=61)
-                    with pytest.raises(PeerViolation) as caught:
-                        await check(what.address, old, SOFTWARE)
-                    assert caught.value.code.name == "peer_identity"
-                    # A stream that was open goes on, but a thief with the old key gets no new certificate over it.
-                    await ping(control)
-                    await control.send(Renew(request(new_tls_key())))
-                    await control.receive()
+                await over_the_old_one(what.address, old)
+            new = node.credentials.material()
             assert (await check(what.address, new, SOFTWARE)).partner == "acme"
             standing.bank.enrolments.revoke("acme", "ann")
             for each in (old, new):

@@ -268,3 +268,35 @@ def test_the_help_teaches(command: str, capsys: Capture) -> None:
     said = capsys.readouterr().out
     assert said.count(f"veiljoin {command} ") >= 3
     assert "fingerprint" in said
+
+
+def test_the_doctor_looks_at_datasets_and_disk(
+    bank: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, users = tmp_path / "acme", tmp_path / "users.csv"
+    users.write_text("phone,city\n13800138000,a\n")
+    (tmp_path / "rule.toml").write_text(
+        '[[standing]]\nname = "lists"\nkinds = ["audience"]\ndatasets = ["user"]\n'
+    )
+    with listening(bank):
+        join(bank, home, capsys)
+        add = ("dataset", "add", "users", users, "--column", "phone", "--identifier", "phone", "--home", home)
+        assert run(*add) == 0
+        capsys.readouterr()
+        assert run("client", "doctor", "--home", home, "--json") == 0
+        assert findings(capsys)["dataset users"]["verdict"] == "ok"
+        # A file that was exchanged, a rule that covers nothing, a disk that is nearly full.
+        users.write_text("mobile,city\n13800138000,a\n")
+        (tmp_path / "rule.toml").rename(home / "policy.toml")
+        monkeypatch.setattr(client.doctor, "FREE_BYTES", 1024**5)
+        assert run("client", "doctor", "--home", home, "--json") == 2
+        found = findings(capsys)
+        users.unlink()
+        assert run("client", "doctor", "--home", home, "--json") == 2
+        gone = findings(capsys)
+    assert "columns" in found["dataset users"]["text"]
+    assert "--replace" in found["dataset users"]["hint"]
+    assert "'user', which is not registered" in found["policy"]["text"]
+    assert "GiB free" in found["disk"]["text"]
+    assert gone["dataset users"]["verdict"] == "failed"
+    assert str(users) in gone["dataset users"]["text"]

@@ -36,6 +36,7 @@ from tests.e2e.command import NOTICED, Running, Sandbox
 from tests.e2e.standing import PARTNER, Standing, rule
 from veiljoin import control_codec
 from veiljoin.control_messages import (
+    RUN_BYTES,
     Accept,
     Cancel,
     CatalogueEntry,
@@ -44,6 +45,8 @@ from veiljoin.control_messages import (
     ControlMessage,
     JobState,
     Ping,
+    PreflightAsk,
+    PreflightVerdict,
     Propose,
     Refuse,
     Start,
@@ -122,6 +125,10 @@ def words_about(job: str, digest: bytes) -> list[ControlMessage]:
         JobState(job, "cancelled"),
         JobState(job, "expired"),
         Propose(job, b"{}", b"{}", bytes(32), bytes(64)),
+        PreflightAsk(
+            job, bytes(RUN_BYTES), digest, "x25519-ell2", "phone", "users", bytes(32), "phone", "CN"
+        ),
+        PreflightVerdict(bytes(RUN_BYTES), "passed"),
     ]
 
 

@@ -203,6 +203,4 @@ def _keys(home: Path) -> list[bytes]:
         pem = node.credentials.material().key.reveal()
         node_key = (home / "node.key").read_bytes() if node.file.role == BANK else b""
     body = [line for line in pem.splitlines() if len(line) == 64]
-    return [
-        form for key in (identity, node_key) if key for form in (key, key.hex().encode())
-    ] + body[:1]
+    return [form for key in (identity, node_key) if key for form in (key, key.hex().encode())] + body[:1]

@@ -111,7 +111,9 @@ def _figures(question: Question, results: Results, contract: bytes) -> None:
     assert released["bank"].keys() == released["platform"].keys() != set()
     for label, row in released["bank"].items():
         other = released["platform"][label]
-        assert all(row[key] == other[key] for key in row.keys() & other.keys()), "the two sides read other figures"
+        assert all(row[key] == other[key] for key in row.keys() & other.keys()), (
+            "the two sides read other figures"
+        )
     reports = {side: content | {"party": content["parties"][side]} for side, content in own.items()}
     job = parse_job(question.table, "JOB.toml")
     check_sums(combine(job, parse_contract(contract), reports), question.sums)
@@ -205,5 +207,3 @@ def make_questions(folder: Path) -> dict[str, Question]:
         bank, platform = _campaign(place, table, 2_000, number)
         questions[name] = Question(name, table, bank, platform, _figures)
     return questions
-
-

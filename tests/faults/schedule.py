@@ -70,7 +70,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: its kind, at what (``side``, ``how``), for how many ``seconds``; ``number``: which flush, which way.
+    """One fault: its kind, at what (``side``, ``how``), for how many ``seconds``; ``number``: which flush or way.
 
     What follows after ``seconds``: a link heals, a node is started again, a clock is set right, space is freed.
     """
@@ -89,7 +89,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One trial. ``store``: what the bank's home keeps its jobs in; ``portable``: masking runs in worker processes."""
+    """One trial. ``store``: where the bank keeps its jobs; ``portable``: masking goes without the accelerator."""
 
     seed: int
     question: str
@@ -119,7 +119,9 @@ def schedule_of(seed: int) -> Schedule:
     kinds = draw.choices(list(WEIGHTS), list(WEIGHTS.values()), k=draw.choices((1, 2, 3, 4), (4, 3, 2, 1))[0])
     kinds = next(([kind] for kind in kinds if kind in _ALONE), kinds)
     # In the order in which a job comes to their moments; all that are drawn can then be met.
-    faults = tuple(sorted((_fault(kind, question, draw) for kind in kinds), key=lambda fault: fault.moment.order))
+    faults = tuple(
+        sorted((_fault(kind, question, draw) for kind in kinds), key=lambda fault: fault.moment.order)
+    )
     store = "postgresql" if "database" in kinds or draw.random() < 0.1 else "sqlite"
     if store == "postgresql":
         # Only a file can be locked as a whole, and the platform's store always is one.
@@ -142,6 +144,7 @@ def _fault(kind: str, question: str, draw: random.Random) -> Fault:
                 side, phase = ("bank", "encrypt") if encrypts else (side, "read")
                 return Fault(kind, side, how, Moment(side, phase, draw.uniform(0, 0.3), False), 0.0)
             at = inside if "job" in how else moment
+            side = "both" if how.startswith("both") else side
             return Fault(kind, side, how, at, draw.uniform(0, 2))
         case "fsync":
             if draw.random() < 0.6:
@@ -160,7 +163,8 @@ def _fault(kind: str, question: str, draw: random.Random) -> Fault:
             seconds = draw.choices((1, 4, 8, 24), (5, 4, 2, 1))[0]
             return Fault(kind, side, draw.choice(("job", "node")), inside, seconds)
         case "restart":
-            return Fault(kind, side, draw.choice(("node", "node", "both nodes")), moment, draw.uniform(0, 3))
+            how = draw.choice(("node", "node", "both nodes"))
+            return Fault(kind, "both" if how == "both nodes" else side, how, moment, draw.uniform(0, 3))
         case "disk_full":
             return Fault(kind, side, "home", moment, draw.uniform(1, 5))
         case "disk_error":

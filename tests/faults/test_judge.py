@@ -118,7 +118,15 @@ def test_a_file_that_no_result_names_is_told(
 
 def test_only_a_person_may_cancel(question: Question, ended: dict[str, Account | None]) -> None:
     gone = {
-        side: replace(account, record=record(JobState.CANCELLED), folder=None, steps=["cancel"], spent=0, released=0, seen=0)
+        side: replace(
+            account,
+            record=record(JobState.CANCELLED),
+            folder=None,
+            steps=["cancel"],
+            spent=0,
+            released=0,
+            seen=0,
+        )
         for side, account in ended.items()
         if account is not None
     }

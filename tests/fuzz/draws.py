@@ -1,4 +1,7 @@
-"""A fuzzer's bytes, read as decisions: so one input can be a whole conversation, and a mutated input a similar one."""
+"""A fuzzer's bytes, read as decisions.
+
+So one input can be a whole conversation, and a mutated input is a similar one.
+"""
 
 from __future__ import annotations
 

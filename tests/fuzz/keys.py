@@ -31,7 +31,6 @@ from psi.hash_to_curve import derive_scalar
 from psi.points import LOW_ORDER_X, check_elements, check_masked, truncate
 from psi.suites import RISTRETTO255, X25519_ELL2, Suite, domain_separation_tag
 from tests.federated.keys_for_tests import CONTRACT, private_key
-from tests.fuzz.draws import Draws
 from tests.fuzz.mutators import der, plain, read_der, write_der
 from tests.fuzz.papers import NOW
 from tests.fuzz.target import Target, require
@@ -44,7 +43,7 @@ def _signer(key: TlsKey) -> ec.EllipticCurvePrivateKey:
     return loaded
 
 
-def _signed(data: bytes, signer: ec.EllipticCurvePrivateKey) -> bytes:
+def signed_again(data: bytes, signer: ec.EllipticCurvePrivateKey) -> bytes:
     """Return a request or certificate with a right signature over what it says now."""
     nodes: list[Any] = read_der(data)
     if len(nodes) != 1 or not isinstance(nodes[0][1], list) or len(nodes[0][1]) != 3:
@@ -74,11 +73,17 @@ def csr() -> Target:
 
     def feed(data: bytes) -> None:
         body = data[1:]
-        found = requested_key(_signed(body, signer) if data[:1] < b"\x80" else body)
+        found = requested_key(signed_again(body, signer) if data[:1] < b"\x80" else body)
         require(found.curve.name == "secp256r1", "a key of another curve passed")
         key_digest(found)
 
-    return Target("csr", feed, [mark + each for mark in (b"\x00", b"\xff") for each in (plainly, named, other)], 4_400, _headed_der)
+    return Target(
+        "csr",
+        feed,
+        [mark + each for mark in (b"\x00", b"\xff") for each in (plainly, named, other)],
+        4_400,
+        _headed_der,
+    )
 
 
 def _headed_der(data: bytes, rng: random.Random, limit: int) -> bytes:
@@ -103,7 +108,7 @@ def certificate() -> Target:
 
     def feed(data: bytes) -> None:
         how, body = data[0] % 3 if data else 0, data[1:]
-        shown = body if how == 2 else pem(_signed(body, signer) if how == 0 else body)
+        shown = body if how == 2 else pem(signed_again(body, signer) if how == 0 else body)
         names = (san.encode(), body[:40])
         directory.identify(caller_of({"x509_pem_cert": [shown], "x509_subject_alternative_name": names}))
         found = load_certificate(shown)
@@ -144,7 +149,11 @@ def paillier() -> Target:
                 require(found == public, "another modulus passed")
 
     seeds = [b"\x00" + modulus + shown, b"\x00" + modulus, b"\x01" + shown, b"\x01" + modulus * ROOTS]
-    seeds += [b"\x02" + encode(public, map(gmpy2.mpz, wide)), b"\x03" + modulus, b"\x04" + encode(public, [private.primes[0]])]
+    seeds += [
+        b"\x02" + encode(public, map(gmpy2.mpz, wide)),
+        b"\x03" + modulus,
+        b"\x04" + encode(public, [private.primes[0]]),
+    ]
     seeds += [b"\x00" + (public.n // factor).to_bytes(_BITS // 8, "big") + shown for factor in (2, 3)]
     return Target("paillier", feed, seeds, 4_096)
 

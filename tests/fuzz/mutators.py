@@ -27,7 +27,23 @@ _NUMBERS: Final = (
     *(2**62, 2**63 - 1, 2**63, 2**64 - 1),
 )
 _TEXTS: Final = (
-    *("", "x", " ", "\n", "\x00", "\x1b[2J", "=1+1", "@x", "-1", "0", "\x7f", "\u202e", "\ufeff", "é", "上海"),
+    *(
+        "",
+        "x",
+        " ",
+        "\n",
+        "\x00",
+        "\x1b[2J",
+        "=1+1",
+        "@x",
+        "-1",
+        "0",
+        "\x7f",
+        "\u202e",
+        "\ufeff",
+        "é",
+        "上海",
+    ),
     *("\U0001f600", "x" * 63, "x" * 64, "x" * 65, "x" * 128, "x" * 129, "é" * 64, "é" * 65, "y" * 300),
     *("bank", "platform", "both", "phone", "audience", "lift", "x25519-ell2", "ristretto255", "1/2", "1/0"),
     *("2999-01-01T00:00:00+00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "../x", "NaN"),
@@ -53,7 +69,9 @@ def plain(data: bytes, rng: random.Random, limit: int) -> bytes:
                 buffer[at:at] = rng.randbytes(rng.choice((1, 2, 4, 32)))
             case 5:
                 number = rng.choice(_NUMBERS)
-                buffer[at:end] = number.to_bytes(8, rng.choice(("big", "little")))[-rng.choice((1, 2, 4, 8)) :]
+                buffer[at:end] = number.to_bytes(8, rng.choice(("big", "little")))[
+                    -rng.choice((1, 2, 4, 8)) :
+                ]
             case _:
                 del buffer[at:]
     return bytes(buffer[:limit])
@@ -82,7 +100,7 @@ def protobuf(kind: type[Protobuf]) -> Mutator:
 
 
 def _change_message(message: Protobuf, rng: random.Random) -> None:
-    there = [field for field, _ in message.ListFields()]
+    there: list[Any] = [field for field, _ in message.ListFields()]
     if rng.random() < 0.03:
         # A field of a number that no message has.
         message.MergeFromString(b"\x9a\x06" + bytes([6]) + b"hidden")
@@ -113,7 +131,7 @@ def _change_list(message: Protobuf, field: FieldDescriptor, rng: random.Random) 
         case 0 if items:
             del items[at]
         case 1 if items:
-            items[at:at] = [items[at]] * rng.choice((1, 1, 2, 40, 400))
+            items[at:at] = [items[at]] * rng.choice((1, 1, 2, 8, 40))
         case 2 if len(items) > 1:
             other = rng.randrange(len(items))
             items[at], items[other] = items[other], items[at]
@@ -125,10 +143,11 @@ def _change_list(message: Protobuf, field: FieldDescriptor, rng: random.Random) 
             return
         case _:
             items[at : at + 1] = [_value(field, items[at] if items else _ZERO[field.type], rng)]
-    # Copies, because clearing the list takes the messages in it along.
-    kept = [copy.deepcopy(item) for item in items]
+    if of_messages:
+        # Clearing the list takes the messages in it along.
+        items = [copy.deepcopy(item) for item in items]
     message.ClearField(field.name)
-    getattr(message, field.name).extend(kept)
+    getattr(message, field.name).extend(items)
 
 
 _T: Final = FieldDescriptor
@@ -267,7 +286,9 @@ def _node(rng: random.Random) -> Any:
     nested: Any = []
     for _ in range(rng.choice((1, 1, 40))):
         nested = [nested]
-    return rng.choice((None, True, False, rng.choice(numbers), rng.choice(texts), [], {}, nested, {"": None}, ["x"]))
+    return rng.choice(
+        (None, True, False, rng.choice(numbers), rng.choice(texts), [], {}, nested, {"": None}, ["x"])
+    )
 
 
 # -- DER
@@ -335,7 +356,9 @@ def _change_der(nodes: list[_Der], rng: random.Random) -> None:
         case 1:
             nodes.insert(at, copy.deepcopy(node))
         case 2:
-            node[0] = rng.choice((0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x16, 0x17, 0x18, 0x30, 0x31, 0xA0, 0xA3))
+            node[0] = rng.choice(
+                (0x02, 0x03, 0x04, 0x05, 0x06, 0x0C, 0x13, 0x16, 0x17, 0x18, 0x30, 0x31, 0xA0, 0xA3)
+            )
         case 3:
             nodes[at] = copy.deepcopy(rng.choice(nodes))
         case _ if isinstance(node[1], bytes):

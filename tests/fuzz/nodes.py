@@ -49,7 +49,9 @@ def pair(policy: str = "") -> Pair:
     memory = Path("/dev/shm")  # noqa: S108 - a store per process, in memory where there is such a place
     folder = tempfile.mkdtemp(prefix="veiljoin-fuzz-", dir=memory if memory.is_dir() else None)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Pair(Path(folder), policy)
+    both = Pair(Path(folder), policy)
+    atexit.register(both.close)
+    return both
 
 
 def _of_jobs() -> list[sa.Table]:
@@ -85,7 +87,7 @@ def _put_back(side: Side, rows: Rows) -> None:
 
 
 def proposal() -> Target:
-    """Proposals of an enrolled bank, rightly signed whatever they say: read, checked, entered, accepted or refused."""
+    """Proposals of an enrolled bank, rightly signed whatever they say: read, checked, entered, decided."""
     both = pair()
     platform = both.platform.node
     own, theirs = both.platform.catalogue.all()[0], both.bank.catalogue.all()[0]

@@ -117,7 +117,7 @@ def token() -> Target:
 # -- proxies
 
 
-class _ProxySocket:
+class ProxySocket:
     """A connection on which a proxy answers any bytes, in any pieces, or breaks off."""
 
     def __init__(self, answer: Draws, breaks: bool) -> None:
@@ -148,9 +148,13 @@ def _proxy(data: bytes) -> None:
     draws = Draws(data)
     flags = draws.number(1)
     login = ProxyLogin(b"dXNlcjpwYXNz") if flags & 1 else None
-    line = _ProxySocket(draws, bool(flags & 2))
+    line = ProxySocket(draws, bool(flags & 2))
     try:
-        _ask(cast(socket.socket, line), Address("bank.example", 7443), Proxy(Address("proxy", 8080), "http_proxy", login))
+        _ask(
+            cast(socket.socket, line),
+            Address("bank.example", 7443),
+            Proxy(Address("proxy", 8080), "http_proxy", login),
+        )
     finally:
         require(line.taken <= 16 * 1024, "more was read of a proxy's answer than the limit")
 

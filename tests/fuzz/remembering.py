@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class RememberedEngine(PaillierEngine):
-    """Keeps results while ``remembers``; what a fuzzer makes up is worked on and forgotten, so memory stays bounded."""
+    """Keeps results while ``remembers``; what a fuzzer makes up is worked on and forgotten."""
 
     def __init__(self) -> None:
         super().__init__(threads=1, window=6)
@@ -33,7 +33,9 @@ class RememberedEngine(PaillierEngine):
     ) -> bytes:
         """Encrypt, or return what was encrypted before."""
         asked = ("encrypt", private.reveal(), tuple(plaintexts), key.reveal(), start)
-        return self._once(asked, lambda: super(RememberedEngine, self).encrypt(private, plaintexts, key, start))
+        return self._once(
+            asked, lambda: super(RememberedEngine, self).encrypt(private, plaintexts, key, start)
+        )
 
     def decrypt(self, private: PaillierPrivateKey, batch: bytes) -> list[int]:
         """Decrypt, or return what was decrypted before."""
@@ -42,7 +44,9 @@ class RememberedEngine(PaillierEngine):
 
     def add(self, public: PaillierPublicKey, groups: Sequence[bytes]) -> bytes:
         """Add up, or return what was added up before."""
-        return self._once(("add", public, tuple(groups)), lambda: super(RememberedEngine, self).add(public, groups))
+        return self._once(
+            ("add", public, tuple(groups)), lambda: super(RememberedEngine, self).add(public, groups)
+        )
 
     def add_plain(self, public: PaillierPublicKey, batch: bytes, plaintexts: Sequence[int]) -> bytes:
         """Add plaintexts, or return what came of it before."""
@@ -56,4 +60,6 @@ class RememberedEngine(PaillierEngine):
 
     def check(self, public: PaillierPublicKey, batch: bytes, start: int = 0) -> None:
         """Check, unless the same was sound before."""
-        self._once(("check", public, batch), lambda: super(RememberedEngine, self).check(public, batch, start))
+        self._once(
+            ("check", public, batch), lambda: super(RememberedEngine, self).check(public, batch, start)
+        )

@@ -28,10 +28,10 @@ from psi.role import ProtocolRole
 from psi.secret import Seed
 from psi.seed import JobRandomness
 from psi.sender import Sender
-from psi.suites import RISTRETTO255, X25519_ELL2
+from psi.suites import RISTRETTO255
 from psi.terms import Kind, Role, Terms
 from tests.federated.keys_for_tests import private_key
-from tests.federated.lying import ARMS, AMOUNT, CellPlan, world_of
+from tests.federated.lying import AMOUNT, CellPlan, world_of
 from tests.federated.pair import SumConversation, randomness_for, sum_terms
 from tests.federated.pair import engine_for as sum_engine_for
 from tests.fuzz.draws import Draws
@@ -111,7 +111,10 @@ def _programs(scenes: Sequence[Scene]) -> list[bytes]:
 # -- the private match
 
 _OWN = {Role.RECEIVER: [("", people(*range(6)))], Role.SENDER: [("", people(*range(3, 8)))]}
-_TIERED = {Role.RECEIVER: [("gold", people(0, 1, 2)), ("银卡", people(3, 4))], Role.SENDER: [("a", people(1, 4, 9))]}
+_TIERED = {
+    Role.RECEIVER: [("gold", people(0, 1, 2)), ("银卡", people(3, 4))],
+    Role.SENDER: [("a", people(1, 4, 9))],
+}
 
 
 def _match_scenes(terms: Terms, tiers: dict[Role, Any]) -> Iterator[Scene]:

@@ -24,6 +24,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 # What a process may grow by between the tenth part of a run and its end: libFuzzer's own corpus and tables among it.
 MAX_GROWTH_MB: Final = 64.0
 _POOL: Final = 256
+# How often a guided mutation begins with a sound input again.
+_AFRESH: Final = 0.25
 
 
 @dataclass
@@ -56,7 +58,8 @@ class Run:
         accepted = False
         try:
             accepted = run_one(self.target, data)
-        except BaseException as error:  # noqa: BLE001 - whatever comes out that is not documented is what we look for
+        except BaseException as error:
+            # Whatever comes out that is not documented is what we look for.
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             self._keep(error, data)
@@ -107,7 +110,8 @@ class Run:
 
 
 HEADER: Final = (
-    f"{'target':<12}{'inputs/s':>10}{'executed':>12}{'accepted':>10}{'faults':>8}{'MB 10%':>9}{'MB end':>9}{'ms max':>9}"
+    f"{'target':<12}{'inputs/s':>10}{'executed':>12}{'accepted':>10}{'faults':>8}"
+    f"{'MB 10%':>9}{'MB end':>9}{'ms max':>9}"
 )
 
 
@@ -162,6 +166,9 @@ def by_coverage(run: Run, seed: int, corpus: Path, finish: Callable[[Run], NoRet
         rng = random.Random(number)
         if rng.random() < 0.25:
             return bytes(atheris.Mutate(data, limit))
+        if rng.random() < _AFRESH:
+            # What libFuzzer keeps drifts towards the many ways to be refused early.
+            data = rng.choice(target.seeds)
         return target.mutate(data, rng, limit)
 
     def one(data: bytes) -> None:
@@ -172,5 +179,7 @@ def by_coverage(run: Run, seed: int, corpus: Path, finish: Callable[[Run], NoRet
 
     settings = [f"-runs={run.runs + 1_000_000}", f"-seed={seed}", f"-max_len={target.longest}", "-timeout=30"]
     settings += ["-rss_limit_mb=2048", "-print_final_stats=0", "-verbosity=0", "-len_control=0"]
-    atheris.Setup([sys.argv[0], *settings, f"-artifact_prefix={corpus}/", str(corpus)], one, custom_mutator=mutate)
+    atheris.Setup(
+        [sys.argv[0], *settings, f"-artifact_prefix={corpus}/", str(corpus)], one, custom_mutator=mutate
+    )
     atheris.Fuzz()

@@ -17,9 +17,9 @@ class Broken(AssertionError):
 class Target:
     """A parser under test.
 
-    ``feed`` takes one input and returns; it may raise ``VeiljoinError`` and nothing else. ``seeds`` are valid inputs,
-    made by code. ``longest`` is the most bytes of an input, ``mutate`` what knows its format, ``quick`` how many inputs
-    take a second or so.
+    ``feed`` takes one input and returns; it may raise ``VeiljoinError`` and nothing else. ``seeds`` are valid
+    inputs, made by code. ``longest`` is the most bytes of an input, ``mutate`` what knows its format, ``quick`` how
+    many inputs take a second or so.
     """
 
     name: str

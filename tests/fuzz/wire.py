@@ -1,10 +1,10 @@
-"""Targets: the codecs, from the bytes of a gRPC message to a message of ours, and the frames between our processes."""
+"""Targets: the codecs, from the bytes of a gRPC message to a message, and the frames between our processes."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
@@ -37,7 +37,7 @@ def parsed(kind: type[Protobuf], data: bytes) -> Any:
         raise PeerViolation("not protobuf: gRPC refuses it") from None
 
 
-def envelopes(messages: list[WireMessage]) -> list[bytes]:
+def envelopes(messages: Sequence[WireMessage]) -> list[bytes]:
     """Return ``messages`` as they travel."""
     return [codec.encode(message).SerializeToString() for message in messages]
 
@@ -54,13 +54,13 @@ def _session(data: bytes) -> None:
 
 def session() -> Target:
     """Envelope bytes to a message of a job's stream."""
-    return Target("session", _session, envelopes(SAMPLES), 8_192, protobuf(session_pb2.Envelope))
+    return Target("session", _session, envelopes(SAMPLES), 3_072, protobuf(session_pb2.Envelope))
 
 
 def sums() -> Target:
     """The same, from the messages of grouped sums alone: announcements, verdicts, openings, tables."""
     of_sums = [each for each in SAMPLES if isinstance(each, SumMessage) and not isinstance(each, Message)]
-    return Target("sums", _session, envelopes(of_sums), 16_384, protobuf(session_pb2.Envelope))
+    return Target("sums", _session, envelopes(of_sums), 3_072, protobuf(session_pb2.Envelope))
 
 
 def _control(data: bytes) -> None:
@@ -72,7 +72,7 @@ def _control(data: bytes) -> None:
 def control() -> Target:
     """Control envelopes: greetings with catalogues, proposals, answers, states of jobs."""
     seeds = [control_codec.encode(each).SerializeToString() for each in CONTROL_SAMPLES]
-    return Target("control", _control, seeds, 8_192, protobuf(control_pb2.ControlEnvelope))
+    return Target("control", _control, seeds, 3_072, protobuf(control_pb2.ControlEnvelope))
 
 
 _QUESTIONS: list[tuple[type[Protobuf], Callable[[Any], Any], Callable[[Any], Protobuf]]] = [

@@ -85,13 +85,31 @@ class PostgresServer:
 
     def dump(self, schema: str) -> str:
         """Return what pg_dump makes of ``schema``."""
-        command = [self._bin / "pg_dump", "-h", self.folder, "-U", "veiljoin", "-n", schema, "postgres"]
+        command = [
+            str(self._bin / "pg_dump"),
+            "-h",
+            str(self.folder),
+            "-U",
+            "veiljoin",
+            "-n",
+            schema,
+            "postgres",
+        ]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def run_script(self, script: str) -> None:
         """Run what :meth:`dump` returned."""
-        command = [self._bin / "psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "veiljoin", "postgres"]
-        subprocess.run(command, check=True, input=script, text=True, stdout=subprocess.DEVNULL)
+        command = [
+            str(self._bin / "psql"),
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            str(self.folder),
+            "-U",
+            "veiljoin",
+        ]
+        subprocess.run([*command, "postgres"], check=True, input=script, text=True, stdout=subprocess.DEVNULL)
 
     def url(self, database: str, user: str = "veiljoin", password: str = "") -> str:
         """Return the address of ``database``."""

@@ -1,4 +1,4 @@
-"""Backup and restore of a node's home: what is in an archive, what never is, and what a restore refuses and changes."""
+"""Backup and restore of a node's home: what an archive has and never has, what a restore refuses and changes."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def test_an_archive_has_what_must_not_be_lost_and_no_key(home: Path, tmp_path: P
 def test_seeds_of_jobs_are_never_saved_not_even_in_free_pages(home: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(home / "store.sqlite")) as connection:
         sealed = [row[0] for row in connection.execute("SELECT sealed FROM secrets WHERE name LIKE 'job/%'")]
-        others = [row[0] for row in connection.execute("SELECT sealed FROM secrets WHERE name NOT LIKE 'job/%'")]
+        others = [
+            row[0] for row in connection.execute("SELECT sealed FROM secrets WHERE name NOT LIKE 'job/%'")
+        ]
     assert len(sealed) == 2
     content = saved(home, tmp_path / "b.tar", with_results=True, with_key=True).read_bytes()
     assert not any(each in content for each in sealed)
@@ -187,7 +189,15 @@ def test_what_had_not_ended_begins_anew_and_nothing_else_changes(
 def test_store_and_ledger_are_of_one_moment_while_others_write(home: Path, tmp_path: Path) -> None:
     """As jobs do: a file of the ledger is there before the transaction that enters it ends, and goes with its row."""
     stop, rows = threading.Event(), tables.ledger_sketch
-    row = {"dataset": "d", "partner": "p", "job": "j", "at": 0.0, "persons": 1, "digest": "", "released": True}
+    row = {
+        "dataset": "d",
+        "partner": "p",
+        "job": "j",
+        "at": 0.0,
+        "persons": 1,
+        "digest": "",
+        "released": True,
+    }
 
     def write() -> None:
         with closing(Store(f"sqlite:///{home / 'store.sqlite'}")) as store:
@@ -234,18 +244,22 @@ def test_a_store_on_postgresql_is_saved_by_its_own_means(
 ) -> None:
     home, url = tmp_path / "home", postgres.schema()
     schema = url.rpartition("%3D")[2]
-    with closing(Store(f"sqlite:///{made.home / 'store.sqlite'}")) as old, closing(Store(url)) as new:
-        # The same node with its store on the other database.
-        with old.reading() as source, new.transaction() as target:
-            for table in METADATA.sorted_tables:
-                target.execute(table.delete())
-                for row in source.execute(sa.select(table)).mappings():
-                    target.execute(table.insert().values(**row))
-                for column in table.primary_key.columns:
-                    if isinstance(column.type, sa.Integer):
-                        # Numbers that were given by hand are not counted.
-                        text = f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column.name}'), 1000)"
-                        target.execute(sa.text(text))
+    # The same node with its store on the other database.
+    with (
+        closing(Store(f"sqlite:///{made.home / 'store.sqlite'}")) as old,
+        closing(Store(url)) as new,
+        old.reading() as source,
+        new.transaction() as target,
+    ):
+        for table in METADATA.sorted_tables:
+            target.execute(table.delete())
+            for row in source.execute(sa.select(table)).mappings():
+                target.execute(table.insert().values(**row))
+            for column in table.primary_key.columns:
+                if isinstance(column.type, sa.Integer):
+                    # Numbers that were given by hand are not counted.
+                    text = f"SELECT setval(pg_get_serial_sequence('{table.name}', '{column.name}'), 1000)"
+                    target.execute(sa.text(text))
     home.mkdir()
     for name in ("node.toml", "node.key", "policy.toml"):
         shutil.copy(made.home / name, home / name)
@@ -360,7 +374,8 @@ def rewritten(archive: Path, out: Path, change: Change) -> Path:
         (lambda head, _: head["files"].update({"ledger/..": {"size": 1, "sha256": "x"}}), "not a backup"),
         (lambda head, files: files.update(more=b"x"), "more than its manifest"),
         (lambda head, files: files.pop("policy.toml"), "missing or of another size"),
-    ],    ids=[
+    ],
+    ids=[
         *("time", "mac", "version", "format", "list", "no time", "above", "root", "work", "lock", "dots"),
         *("more", "fewer"),
     ],

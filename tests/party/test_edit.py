@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def drafted(bank: Jobs, clock: Clock) -> JobRecord:
     return bank.draft(table(), SOURCE, ANN, partner="shop", dataset="cards", contract=contract(clock))
 
 
-def edited(bank: Jobs, clock: Clock, job: str, actor: Actor, **changes: object) -> JobRecord:
+def edited(bank: Jobs, clock: Clock, job: str, actor: Actor, **changes: Any) -> JobRecord:
     """The job after an edit, with a contract of its own."""
     return bank.edit(job, table(**changes), SOURCE, actor, contract=contract(clock, job, **changes))
 
@@ -129,11 +130,12 @@ def test_what_the_partner_has_seen_is_not_edited(bank: Jobs, clock: Clock) -> No
 @pytest.mark.parametrize("state", ["draft", "approved", "proposed", "accepted"])
 def test_a_job_expires_with_its_contract(bank: Jobs, clock: Clock, state: str) -> None:
     record = drafted(bank, clock)
-    for name, step in (
-        ("approved", lambda: bank.approve(record.id, BEN, record.digest)),
-        ("proposed", lambda: bank.propose(record.id, node("one"), SIGNATURE)),
-        ("accepted", lambda: bank.accept(record.id, partner("shop"), record.digest, SIGNATURE)),
-    ):
+    steps: dict[str, Callable[[], JobRecord]] = {
+        "approved": lambda: bank.approve(record.id, BEN, record.digest),
+        "proposed": lambda: bank.propose(record.id, node("one"), SIGNATURE),
+        "accepted": lambda: bank.accept(record.id, partner("shop"), record.digest, SIGNATURE),
+    }
+    for name, step in steps.items():
         if bank.get(record.id).state != state:
             assert step().state == name
     assert bank.due() == ()

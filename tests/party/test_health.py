@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_a_certificate_that_was_not_renewed_is_told(pair: Pair, time: Time) -> N
 
 def test_a_disk_that_is_nearly_full_is_told(pair: Pair, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": health_module.FREE_BYTES - 1})
-    monkeypatch.setattr(health_module.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     assert failing(watched(pair.bank, time)) == {"disk"}
 
 
@@ -184,7 +185,7 @@ def get(endpoint: Endpoint, path: str) -> tuple[int, Any]:
 def test_it_serves_metrics_and_both_verdicts(endpoint: Endpoint) -> None:
     status, text = get(endpoint, "/metrics?x=1")
     assert status == 200
-    assert 'veiljoin_build_info{python=' in text
+    assert "veiljoin_build_info{python=" in text
     status, verdict = get(endpoint, "/healthz")
     assert (status, verdict["ok"]) == (200, True)
     status, verdict = get(endpoint, "/readyz")
@@ -199,7 +200,8 @@ def test_it_answers_get_alone(endpoint: Endpoint, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"\r\n\r\n", b"GET /metrics\r\n\r\n", b"\xff\xfe \x00 x\r\n\r\n", b"GET /metrics SMTP\r\n\r\n"]
+    "request_",
+    [b"\r\n\r\n", b"GET /metrics\r\n\r\n", b"\xff\xfe \x00 x\r\n\r\n", b"GET /metrics SMTP\r\n\r\n"],
 )
 def test_what_is_no_http_is_refused(endpoint: Endpoint, request_: bytes) -> None:
     assert ask(endpoint, request_)[0] == 400

@@ -103,9 +103,9 @@ def test_a_result_counts_what_it_cost(metrics: Metrics) -> None:
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
 def test_no_event_puts_more_than_words_and_names_into_labels(metrics: Metrics, name: str) -> None:
-    secret = "13800138000"
+    number = "13800138000"
     event: dict[str, Any] = {
-        **dict.fromkeys(("text", "hint", "code", "state", "kind", "folder", "address", "home"), secret),
+        **dict.fromkeys(("text", "hint", "code", "state", "kind", "folder", "address", "home"), number),
         "event": name,
         "job": JOB,
         "partner": "acme",
@@ -115,7 +115,7 @@ def test_no_event_puts_more_than_words_and_names_into_labels(metrics: Metrics, n
     metrics.tell(event | {"state": "accepted"})
     metrics.tell(event | {"state": "failed"})
     text = metrics.text().decode()
-    assert secret not in text
+    assert number not in text
     assert JOB[:8] not in text
 
 
@@ -142,15 +142,29 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_the_figures_of_a_result_come_from_its_file_and_the_store(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / JOB
     folder.mkdir()
-    party = {"bytes_sent": 5, "bytes_received": 6, "seconds": {"read": 0.25, "13800138000": 9}, "rows_read": 1}
+    party = {
+        "bytes_sent": 5,
+        "bytes_received": 6,
+        "seconds": {"read": 0.25, "13800138000": 9},
+        "rows_read": 1,
+    }
     (folder / "result.json").write_text(json.dumps({"kind": "profile", "parties": {"bank": party}}))
-    row = {"dataset": "d", "partner": "acme", "kind": "profile", "at": 0.0, "own_persons": 30, "peer_persons": 12}
+    row = {
+        "dataset": "d",
+        "partner": "acme",
+        "kind": "profile",
+        "at": 0.0,
+        "own_persons": 30,
+        "peer_persons": 12,
+    }
     with store.transaction() as connection:
         connection.execute(jobs_seen.insert().values(job=JOB, **row))
     assert figures_of(folder, "bank", store) == Figures("profile", 5, 6, {"read": 0.25}, 42)
 
 
-@pytest.mark.parametrize("content", [None, "", "{", '{"kind": "13800138000", "parties": {}}', "[]", '{"parties": 3}'])
+@pytest.mark.parametrize(
+    "content", [None, "", "{", '{"kind": "13800138000", "parties": {}}', "[]", '{"parties": 3}']
+)
 def test_a_result_that_cannot_be_read_is_counted_without_figures(
     store: Store, tmp_path: Path, content: str | None
 ) -> None:
@@ -159,3 +173,26 @@ def test_a_result_that_cannot_be_read_is_counted_without_figures(
     if content is not None:
         (folder / "result.json").write_text(content)
     assert figures_of(folder, "bank", store) == Figures("other")
+
+
+def test_the_documentation_lists_every_metric_and_no_other(metrics: Metrics) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"`veiljoin_([a-z_]+)(?:\{([a-z,]+)\})?`", page))
+    there = {}
+    for family in metrics.registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if name.startswith("veiljoin_"):
+            there[name.removeprefix("veiljoin_")] = family.type
+    assert documented.keys() == there.keys()
+    used = set(
+        re.findall(r"veiljoin_([a-z_]+)", "\n".join(re.findall(r"^ +expr: (.+)$", page, re.MULTILINE)))
+    )
+    assert used
+    assert used <= there.keys()
+
+
+def test_the_documentation_lists_every_event_of_the_log() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.+`) \|", page.partition("## Logs")[2].partition("## Metrics")[0], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row)}
+    assert named == set(EVENTS) - {"tick", "metrics"}

@@ -17,17 +17,33 @@ from party import nodelog
 from party.nodelog import EVENTS, LogFile, Writer, entry
 from psi.errors import UsageError
 
-NOW = datetime.datetime(2026, 11, 22, 20, 30, 1, 234_567, tzinfo=datetime.timezone(datetime.timedelta(hours=8)))
+NOW = datetime.datetime(
+    2026, 11, 22, 20, 30, 1, 234_567, tzinfo=datetime.timezone(datetime.timedelta(hours=8))
+)
 JOB = "3f2a" * 8
 ROOT = Path(__file__).resolve().parents[2]
 # Where standing nodes tell what happens.
 TELLERS = [
-    *("party/running.py", "party/stopping.py", "server/node.py", "client/node.py", "cli/run.py"),
+    *(
+        "party/running.py",
+        "party/stopping.py",
+        "party/scheduling.py",
+        "server/node.py",
+        "client/node.py",
+        "cli/run.py",
+    ),
 ]
 
 
 def test_a_line_has_time_level_event_and_the_fields_of_that_event() -> None:
-    event = {"event": "process", "job": JOB, "attempt": 2, "pid": 77, "contract": "x", "text": "not of this event"}
+    event = {
+        "event": "process",
+        "job": JOB,
+        "attempt": 2,
+        "pid": 77,
+        "contract": "x",
+        "text": "not of this event",
+    }
     assert entry(event, NOW) == {
         "time": "2026-11-22T12:30:01.234Z",
         "level": "info",
@@ -91,6 +107,12 @@ def test_a_line_is_one_line() -> None:
     assert line["text"] == "a b [31mc d"
 
 
+def test_a_schedule_is_named_by_its_short_id() -> None:
+    line = entry({"event": "schedule", "schedule": "0a1b2c3d", "state": "drafted", "job": JOB}, NOW)
+    assert line is not None
+    assert (line["schedule"], line["job"]) == ("0a1b2c3d", "3f2a3f2a")
+
+
 def test_levels_say_what_to_look_at() -> None:
     def level(**event: Any) -> str | None:
         line = entry(event, NOW)
@@ -98,6 +120,7 @@ def test_levels_say_what_to_look_at() -> None:
 
     assert level(event="job", job=JOB, state="done") == "info"
     assert level(event="job", job=JOB, state="failed", code="too_small") == "warning"
+    assert level(event="job", job=JOB, state="expired") == "info"
     assert level(event="fault", text="t") == "error"
     assert level(event="tick") is None
     assert level(event="Not A Word") is None
@@ -132,7 +155,11 @@ def test_a_reader_that_does_not_read_costs_lines_and_no_time(monkeypatch: pytest
     monkeypatch.setattr(nodelog, "_WAITING_LINES", 10)
     monkeypatch.setattr(nodelog, "_CLOSING_SECONDS", 0.05)
     paused = threading.Event()
-    writer = Writer(lambda line: paused.wait() and None)
+
+    def wait(line: str) -> None:
+        paused.wait()
+
+    writer = Writer(wait)
     for number in range(100):
         writer.put(str(number))
     assert 88 <= writer.lost <= 90

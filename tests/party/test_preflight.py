@@ -1,4 +1,4 @@
-"""Preflights: canaries of every form meet, what doesn't fit is named, nothing real enters, nobody can ask for more."""
+"""Preflights: canaries of every form meet, what does not fit is named, nothing real enters, no more can be asked."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from party.jobrecords import JobRecord
 from party.preflight import Subject, Trial, UnfitError, look, standing_of
 from party.preflights import ASKED_PER_JOB, PER_JOB, PER_PARTNER, Preflight, Preflights
 from party.sample import FIRST_ROWS, PLACES, ROWS_PER_PLACE, check_content, judge, sampled
+from party.store import Store
 from psi.engines import open_engine
 from psi.errors import PeerViolation, UsageError
 from psi.messages import Announce, Chunk, Message, Stream, Tier
@@ -205,7 +206,6 @@ def test_a_column_that_is_merely_dirty_passes(tmp_path: Path, declared: str, giv
 def standalone(folder: Path, declared: str, given: list[str]) -> Any:
     """A registered dataset of one column."""
     from party.catalogue import Catalogue
-    from party.store import Store
 
     path = folder / "users.csv"
     path.write_text("phone,x\n" + "".join(f"{each},1\n" for each in given))
@@ -458,6 +458,36 @@ def test_a_connection_that_is_lost_in_the_middle_leaves_nothing_and_it_is_tried_
     assert pair.states(record.id) == ("accepted", "accepted")
     rows = Preflights(pair.bank.node.home.store).rows([record.id])[record.id]
     assert [(row.own, row.peer) for row in rows] == [(None, None), ("passed", "passed")]
+
+
+def test_what_is_known_follows_from_the_rows_on_either_database(store: Store) -> None:
+    kept, run, other = Preflights(store), secrets.token_bytes(16), secrets.token_bytes(16)
+
+    def stand(digest: str = "d", facts: str = "f") -> str:
+        return kept.standing(kept.rows(["job"])["job"], digest, facts).state.value
+
+    assert stand() == "not_run"
+    assert kept.begin(run, "job", "d", "f", "acme")
+    assert kept.known(run)
+    assert not kept.known(other)
+    kept.say_own(run, "passed")
+    kept.say_peer(run, "another", "passed")
+    assert stand() == "not_run"
+    kept.say_peer(run, "acme", "passed")
+    kept.say_peer(run, "acme", "form")  # the first word counts
+    assert stand() == "passed"
+    assert {stand("another"), stand(facts="g")} == {"not_run"}
+    kept.again("job", "d", "acme", "ann")
+    assert stand() == "not_run"
+    assert kept.begin(other, "job", "d", "f", "acme")
+    kept.say_own(other, "content", "A sentence.", "A hint.")
+    found = kept.standing(kept.rows(["job"])["job"], "d", "f")
+    assert (found.state, found.own, found.detail, found.hint) == ("failed", True, "A sentence.", "A hint.")
+    note = kept.go_without("job", "d", "acme", "ann")
+    assert stand(facts="g") == "without"
+    assert stand("another") == "not_run"
+    kept.take_back(note)
+    assert stand() == "failed"
 
 
 # -- what a partner might try

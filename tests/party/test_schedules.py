@@ -465,7 +465,7 @@ def _their_policy(office: Office) -> None:
     _told(office, min_group=80)
 
 
-def _told(office: Office, **limits: int) -> None:
+def _told(office: Office, **limits: Any) -> None:
     """Let the platform's node greet with other limits."""
     hello = office.pair.platform.agent.hello()
     assert hello.limits is not None

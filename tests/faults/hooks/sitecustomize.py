@@ -1,9 +1,9 @@
 """Loaded by Python at start in every process of a trial: small chunks, a clock to turn, places to be met at.
 
-``VEILJOIN_FAULTS`` is a folder. ``trace`` in it gets a line ``PID SIDE PHASE`` whenever a job's process begins a phase
+``VEILJOIN_FAULTS`` is a folder. ``trace`` in it gets a line ``PID SIDE PHASE`` when a job's process begins a phase
 (``start`` before all), and the process waits there as long as ``gate.SIDE.PHASE`` exists. ``clock.ROLE`` holds the
 seconds by which the node's clock is ahead (``VEILJOIN_FAULTS_ROLE``). ``VEILJOIN_FAULTS_PORTABLE`` hides the
-accelerator, so that masking runs in worker processes.
+accelerator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _turn_clock() -> None:
         """The real time, and what the file says."""
 
         @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
             try:
                 ahead = float((_FOLDER / f"clock.{os.environ['VEILJOIN_FAULTS_ROLE']}").read_text())
             except (FileNotFoundError, ValueError):
@@ -80,7 +80,7 @@ def _hide_accelerator() -> None:
             raise metadata.PackageNotFoundError(name)
         return from_name(name)
 
-    metadata.Distribution.from_name = staticmethod(hidden)  # type: ignore[assignment,method-assign]
+    metadata.Distribution.from_name = staticmethod(hidden)  # type: ignore[method-assign]
 
 
 if any(module in sys.orig_argv for module in ("cli.node", "cli.main")):

@@ -33,10 +33,14 @@ _output = threading.Lock()
 
 
 def emit(event: dict[str, Any]) -> None:
-    """Write one event line."""
+    """Write one event line. Once nobody reads them, because whoever started this process has died, they go nowhere."""
     with _output:
-        sys.stdout.write(json.dumps(event) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(event) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The watcher of the other pipe stops the job; what is still buffered would complain once more at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def run_bank(config: SideConfig, run: SideRun) -> dict[str, Any]:

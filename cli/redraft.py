@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from cli.joint import STATES, jobs_of, tell_drafted
 from cli.server import actor, shown_time
-from party.contract import parse_contract
 from party.drafting import draft_with
 from party.jobfile import load_job, parse_job
 from party.jobrecords import JobRecord, person
@@ -161,7 +161,8 @@ def _datasets(record: JobRecord) -> tuple[str, str | None]:
     """Return the own dataset of a job and the partner's, as far as it has a contract."""
     if record.contract is None:
         return record.dataset, None
-    return record.dataset, str(parse_contract(record.contract).body["parties"]["platform"]["dataset"])
+    # Not parsed as one: it may be of a version that this program doesn't speak any more.
+    return record.dataset, str(json.loads(record.contract)["parties"]["platform"]["dataset"])
 
 
 def _until(record: JobRecord) -> str | None:

@@ -96,7 +96,9 @@ class Metrics:
         self._masks = self._counter("masks", "Masks computed for jobs that are done", "kind")
         self._connected = self._counter("control_connections", "Control streams begun", "partner")
         self._lost = self._counter("control_losses", "Control streams that ended", "partner")
-        self._unreached = self._counter("control_failures", "Tries to reach the bank that failed")
+        self._unreached = self._counter(
+            "control_failures", "Tries to reach the bank that failed, and streams that broke"
+        )
         self._online = self._gauge("partner_online", "1 while the partner's control stream stands", "partner")
         self._sum_online = self._gauge("partners_online", "Partners whose control stream stands")
         self._skew = self._gauge("clock_skew_seconds", "By how much the partner's clock is ahead", "partner")
@@ -161,7 +163,9 @@ class Metrics:
         if state == JobState.RUNNING or state not in _STATES:
             return
         self._processes.discard(job)
-        why = "" if code is None else str(code) if code in _REASONS else _OTHER
+        # A job that is done may still carry why its last attempt but one was cut.
+        done = state == JobState.DONE or code is None
+        why = "" if done else str(code) if code in _REASONS else _OTHER
         if state == JobState.ACCEPTED:
             self._cuts.labels(why or _OTHER).inc()
         elif JobState(state).ended:

@@ -58,7 +58,11 @@ def missing() -> str:
     return why_not()
 
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "possible here")
+# The walk itself is part of the first test.
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=missing() or "possible here"),
+    pytest.mark.timeout(300),
+]
 
 
 class Office:

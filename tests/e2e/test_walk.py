@@ -24,7 +24,11 @@ from tests.e2e.walking import BANK_HOST, Walk, listed, walkthrough
 # How long the cable stays cut after the bank has noticed.
 CUT_SECONDS: Final = 4.0
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible here")
+# The walk itself is part of the first test.
+pytestmark = [
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible here"),
+    pytest.mark.timeout(300),
+]
 
 
 class Walked(Walk):

@@ -27,7 +27,7 @@ from tests.faults.schedule import SIDES, Fault, Moment
 from tests.faults.world import Site, World
 
 # How long a fault waits for its moment; what never comes is counted as missed.
-_COMES: Final = 15.0
+_COMES: Final = 60.0
 _LOOK: Final = 0.005
 _WORKERS: Final = 3.0
 _BALLAST: Final = "ballast"

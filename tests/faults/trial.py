@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from party.jobs import Jobs
+from party.jobstates import JobState
 from party.node import Node
 from psi.errors import UsageError
 from tests.faults.inject import Injector
@@ -24,7 +25,7 @@ REST_SECONDS: Final = 150.0
 _ORPHANS: Final = 15.0
 _CERTIFICATE: Final = 45.0
 _SWEPT: Final = 12.0
-_LOOK: Final = 0.2
+_LOOK: Final = 0.3
 
 
 @dataclass
@@ -63,6 +64,7 @@ class _Trial:
         self._world, self._site, self._schedule, self._outcome = world, site, schedule, outcome
         self._question = world.questions[schedule.question]
         self._job = ""
+        self._jobs: dict[str, Jobs] = {}
 
     def run(self) -> None:
         site, outcome, faults = self._site, self._outcome, self._schedule.faults
@@ -71,6 +73,9 @@ class _Trial:
             keepers = {side: stack.enter_context(Keeper(site, side)) for side in SIDES}
             for keeper in keepers.values():
                 keeper.ready()
+            for side in SIDES:
+                node = stack.enter_context(Node.open(site.of(side)))
+                self._jobs[side] = Jobs(node.home.store, node.file.role)
             injector = Injector(self._world, site, proxy, keepers, self._rests)
             injector.prepare(faults)
             self._job = injector.job = site.data(*question_job(site, self._question))["job"]
@@ -102,17 +107,16 @@ class _Trial:
     def _rests(self) -> bool:
         """Whether the job has ended on both sides, and what it led to is published."""
         states = []
-        for side in SIDES:
-            home = self._site.of(side)
+        for side, jobs in self._jobs.items():
             try:
-                with Node.open(home) as node:
-                    found = Jobs(node.home.store, node.file.role).list().jobs
+                found = jobs.list(limit=1).jobs
             except UsageError:
                 return False  # the store is locked or away
             record = next((each for each in found if each.id == self._job), None)
             if record is not None and not record.state.ended:
                 return False
-            if record is not None and record.state == "done" and not (home / "results" / self._job).exists():
+            result = self._site.of(side) / "results" / self._job
+            if record is not None and record.state is JobState.DONE and not result.exists():
                 return False
             states.append("none" if record is None else record.state.value)
         return "none" not in states or states[0] == "cancelled"

@@ -63,6 +63,11 @@ def test_attempts_cuts_and_ends_are_counted(metrics: Metrics) -> None:
     assert value(metrics, "policy_refusals_total", code="too_small") == 0
 
 
+def test_a_job_that_is_done_has_no_reason(metrics: Metrics) -> None:
+    metrics.tell({"event": "job", "job": JOB, "state": "done", "code": "link_lost"})
+    assert value(metrics, "jobs_ended_total", state="done", code="") == 1
+
+
 def test_the_line_to_partners_is_followed(metrics: Metrics) -> None:
     for name in ("online", "offline", "online"):
         metrics.tell({"event": name, "partner": "acme"})

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-import numpy as np
-
 from federated.group_holder import GroupHolder
 from federated.holder import Holder
 from federated.keys import PaillierPrivateKey
@@ -299,6 +297,3 @@ def _world(pick: random.Random, days: int) -> World:
     places = [(cell, pick.randrange(days)) for cell in (0, 1, 2)] * 4
     members = dict(zip(people(*pick.sample(range(16), len(places))), places, strict=True))
     return World(persons, members, 3, days)
-
-
-__all__ = ["SIDES", "Learned", "Match", "Question", "Sum", "draw_match", "engine_for", "np", "paillier", "sums"]

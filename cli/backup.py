@@ -7,9 +7,9 @@ import json
 from typing import Any, Final
 
 from cli.server import shown_time
-from party.backup import restore as restore_home
 from party.backup import save
 from party.node import Node
+from party.restoring import restore as restore_home
 
 _TEXT: Final = {
     "en": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from party.spool import disk_error
 from psi.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.nodes import NodeFigures
     from bench.sums import MeasureFigures
 
 SMALLEST_SUM: Final = 1_000
@@ -156,6 +158,59 @@ def measure(arguments: argparse.Namespace) -> int:
     else:
         _tell_measure(figures)
     return 0
+
+
+def nodes(arguments: argparse.Namespace) -> int:
+    """Run ``veiljoin bench nodes``; returns the exit status."""
+    from bench.nodes import LEAST_ROWS, bench_nodes
+
+    least = {"partners": 1, "jobs": max(1, arguments.partners), "rows": LEAST_ROWS, "alone": 1, "running": 1}
+    for option, smallest in least.items():
+        if getattr(arguments, option) < smallest:
+            raise UsageError(
+                f"--{option} {getattr(arguments, option)} is out of range.", hint=f"use {smallest} or more"
+            )
+    with tempfile.TemporaryDirectory(prefix="veiljoin-bench-") as scratch:
+        folder: Path = arguments.out or Path(scratch)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, folder) from None
+        figures = bench_nodes(
+            arguments.jobs,
+            arguments.partners,
+            arguments.rows,
+            folder.absolute(),
+            running=arguments.running,
+            alone=arguments.alone,
+            observe=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    if arguments.json:
+        print(json.dumps(figures.as_data()))
+    else:
+        _tell_nodes(figures)
+    return 0
+
+
+def _tell_nodes(figures: NodeFigures) -> None:
+    told = figures.as_data()
+    print(
+        f"{told['jobs']} jobs with {told['partners']} partners, {figures.rows:,} rows per side, "
+        f"{figures.running} under way at once"
+    )
+    print(
+        f"one job alone         {figures.mean_alone:8.2f} s from start to end, "
+        f"{figures.mean_alone_wall:.2f} s from approval to both results ({len(figures.alone)} jobs)"
+    )
+    print(f"all, one by one       {told['seconds_alone']:8.1f} s, without gaps")
+    print(f"all at once           {figures.wall:8.1f} s, {told['attempts']} attempts")
+    print(f"ratio                 {figures.ratio:8.2f} (at most {told['bar']})")
+    print(f"spread of waiting     {figures.spread:8.2f}, the longest mean by the shortest")
+    for partner, seconds in figures.mean_until_done.items():
+        half = figures.done_at_half[partner]
+        print(f"{partner:<20}  {seconds:8.1f} s until done on average; {half} done when half of all were")
+    if figures.peak_memory_mb is not None:
+        print(f"bank's node, peak     {figures.peak_memory_mb:8.0f} MB")
 
 
 def _tell_measure(figures: MeasureFigures) -> None:

@@ -11,8 +11,8 @@ from cli.schedule_options import add_redrafts
 
 _RUN_SERVER = """\
 Runs the bank's node until it is told to stop (Ctrl-C, SIGTERM): lets partners enrol, proposes approved jobs to those
-that are on the line, and runs what they accept, each job in a process of its own. Jobs that a stop cuts short run
-again at the next start, with new keys; a job has three attempts.
+that are on the line, and runs what they accept, each job in a process of its own. Jobs that a stop cuts short go
+on at the next start, where they were.
 """
 _RUN_CLIENT = """\
 Runs the partner's node until it is told to stop (Ctrl-C, SIGTERM): keeps one connection to the bank, accepts proposed

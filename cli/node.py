@@ -33,7 +33,7 @@ _output = threading.Lock()
 
 
 def emit(event: dict[str, Any]) -> None:
-    """Write one event line. Once nobody reads them, because whoever started this process has died, they go nowhere."""
+    """Write one event line; it goes nowhere once whoever started this process has died, and nobody reads."""
     with _output:
         try:
             sys.stdout.write(json.dumps(event) + "\n")

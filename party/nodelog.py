@@ -103,6 +103,7 @@ EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "not_shown": (WARNING, _SAID),
     "not_kept": (ERROR, _SAID),
     "not_published": (ERROR, _SAID),
+    "not_removed": (ERROR, _SAID),
     "fault": (ERROR, ("code", "text", "hint")),
     "waits": (INFO, ("job", "kind", "partner", "home")),
     "schedule": (INFO, ("schedule", "state", "job", "code", "text")),

@@ -379,7 +379,13 @@ class Runs:
             job = record.id
             async with self._lock:
                 await self._drop(job)
-                await asyncio.to_thread(self.workroom.remove_result, job)
+                try:
+                    await asyncio.to_thread(self.workroom.remove_result, job)
+                except UsageError as error:
+                    # It stays due; the others' time has come all the same.
+                    self._say(job, "not_removed", error)
+                    continue
+                await asyncio.to_thread(self.workroom.discard, job)
                 await self._step(job, lambda job=job: self._jobs.expire(job, self._instance))  # type: ignore[misc]
 
     async def _sweep(self) -> None:
@@ -401,7 +407,9 @@ class Runs:
         page = await asyncio.to_thread(lambda: self._jobs.list(states=(JobState.RUNNING,), limit=200))
         for record in page.jobs:
             if record.holder == self._instance:
-                await self._retry(record.id, "node_died", died=True)
+                # A part that is whole waits for the bank's word alone, however often its node dies.
+                whole = await asyncio.to_thread(self.workroom.is_any_complete, record.id)
+                await self._retry(record.id, "node_died", died=not whole)
         self._resting.clear()
 
     def _goes_on(self, job: str) -> bool:

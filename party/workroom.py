@@ -92,6 +92,10 @@ class Workroom:
         """Return whether the attempt's part is whole."""
         return (self.room(job, attempt) / _COMPLETE).is_dir()
 
+    def is_any_complete(self, job: str) -> bool:
+        """Return whether the part of any attempt is whole."""
+        return any((folder / _COMPLETE).is_dir() for folder in self._work.glob(f"{job}.*"))
+
     def publish(self, job: str, attempt: int) -> Path:
         """Move what is complete to the results, unless they are there already, and return where they lie."""
         target = self.result(job)

@@ -136,15 +136,12 @@ class Playback(Generic[M]):
         self._skip = theirs.received
         waiting = deque([iter((self._first,))])
         for entry in self._journal.entries():
-            while waiting and self._made < entry.made:
-                message = self._next(waiting[0])
-                if message is None:
-                    waiting.popleft()
-                elif self._made > self._skip:
-                    self._journal.hold(message)
+            self._make(waiting, entry.made)
             answers = self._accept(entry.message)
             if answers is not None:
                 waiting.append(answers)
+        # The partner may answer at once what it has, and its answer supposes that it was made.
+        self._make(waiting, self._skip)
         held = (_Held(self._journal.held()),) if self._made > self._skip else ()
         return [*held, *waiting]
 
@@ -156,16 +153,25 @@ class Playback(Generic[M]):
             # After the role: what was made until now may have been needed for it. Before any answer leaves, since
             # that follows from this message.
             self._journal.add(Entry(self._made, message))
-        return answers
+        if answers is None or self._made >= self._skip:
+            return answers
+        # Our journal has lost its end, so the partner is still ahead of us: there is nobody else who draws.
+        behind = deque([answers])
+        self._make(behind, self._skip)
+        return behind[0] if behind else None
 
     def draw(self, messages: Iterator[M]) -> M | None:
-        """Return the next message that the partner lacks, ``None`` at the end."""
-        if isinstance(messages, _Held):
-            return next(messages, None)
-        while (message := self._next(messages)) is not None:
-            if self._made > self._skip:
-                return message
-        return None
+        """Return the next message, ``None`` at the end."""
+        return next(messages, None) if isinstance(messages, _Held) else self._next(messages)
+
+    def _make(self, waiting: deque[Iterator[M]], until: int) -> None:
+        """Make messages of ``waiting`` until there are so many in all; those that the partner lacks are held."""
+        while waiting and self._made < until:
+            message = self._next(waiting[0])
+            if message is None:
+                waiting.popleft()
+            elif self._made > self._skip:
+                self._journal.hold(message)
 
     def _next(self, messages: Iterator[M]) -> M | None:
         message = next(messages, None)

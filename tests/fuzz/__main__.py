@@ -1,6 +1,7 @@
 """``make fuzz``: run the fuzz targets, each in a process of its own, and print what was executed and found.
 
-Exit status: 0 nothing found, 1 something was, 2 a setting is wrong or the fuzzer is not installed.
+A run that is stopped tells what it has done so far. Exit status: 0 nothing found, 1 something was, 2 a setting is
+wrong or the fuzzer is not installed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import base64
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,7 +97,10 @@ def _each(chosen: list[str], asked: argparse.Namespace) -> int:
         command = [sys.executable, "-m", "tests.fuzz", name, "--inside", f"--runs={asked.runs}"]
         command += [f"--seed={asked.seed}", f"--engine={asked.engine}"]
         with tempfile.TemporaryFile("w+") as noise:
-            ended = subprocess.run(command, stderr=noise, check=False)
+            try:
+                ended = subprocess.run(command, stderr=noise, check=False)
+            except KeyboardInterrupt:
+                return 130
             if ended.returncode not in (0, 1):
                 noise.seek(0)
                 print(f"{name}: the process ended with status {ended.returncode}.\n{noise.read()[-3000:]}")
@@ -105,6 +110,13 @@ def _each(chosen: list[str], asked: argparse.Namespace) -> int:
 
 def _inside(name: str, runs: int, seed: int, *, guided: bool) -> int:
     run = Run(made(name, guided=guided), runs)
+
+    def stop(*_: object) -> NoReturn:
+        run.close()
+        finish(run)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     if not guided:
         by_chance(run, seed)
         return tell(run)

@@ -82,8 +82,8 @@ class Run:
 
     @property
     def grown(self) -> float:
-        """By how much the process grew, in MB."""
-        return self.memory[1] - self.memory[0]
+        """By how much the process grew, in MB; 0 where it was stopped before the first measure."""
+        return self.memory[1] - self.memory[0] if self.memory[0] else 0.0
 
     @property
     def sound(self) -> bool:
@@ -178,7 +178,7 @@ def by_coverage(run: Run, seed: int, corpus: Path, finish: Callable[[Run], NoRet
             finish(run)
 
     settings = [f"-runs={run.runs + 1_000_000}", f"-seed={seed}", f"-max_len={target.longest}", "-timeout=30"]
-    settings += ["-rss_limit_mb=2048", "-print_final_stats=0", "-verbosity=0", "-len_control=0"]
+    settings += ["-rss_limit_mb=2048", "-verbosity=0", "-len_control=0", "-handle_int=0", "-handle_term=0"]
     atheris.Setup(
         [sys.argv[0], *settings, f"-artifact_prefix={corpus}/", str(corpus)], one, custom_mutator=mutate
     )

@@ -21,12 +21,13 @@ import sqlalchemy as sa
 
 from cli.main import main
 from party import tables
-from party.backup import RESTORED, restore, save
+from party.backup import save
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.ledger import ledger_key
 from party.node import Node
 from party.nodefile import write_node
+from party.restoring import RESTORED, restore
 from party.store import Store
 from party.tables import METADATA
 from psi.errors import UsageError

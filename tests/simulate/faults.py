@@ -76,6 +76,8 @@ def tamper(kind: str, link: Link, pick: random.Random) -> str | None:
     way = link.ways[number]
     if kind == "copy":
         parcel = pick.choice([*link.past[number], *way])
+        if type(parcel.message).__name__ == "Position" and pick.random() < 0.9:
+            return None
         way.insert(_behind(way, parcel, pick), parcel)
         return "copied position" if type(parcel.message).__name__ == "Position" else "copy"
     place = pick.randrange(len(way) - (kind == "swap"))

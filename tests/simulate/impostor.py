@@ -39,7 +39,7 @@ class Impostor:
     def begin(self, link: Link) -> None:
         """Come back."""
         question, number, engine = self.side.question, self.side.number, self._engine()
-        seed = question.seed(number, self._pick)
+        seed = question.seed(number, 1000 + self.rounds, self._pick)
         own = question.prepare(number, seed, self._pick.randrange(EDITIONS), engine)
         self._playback = Playback(question.role(number, seed, own, engine), MemoryJournal())
         self._out.clear()

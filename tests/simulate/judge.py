@@ -15,7 +15,9 @@ class Breach(AssertionError):
 class _Sent:
     """What one side has sent under one seed."""
 
-    messages: dict[int, bytes] = field(default_factory=dict)
+    # By announcement: a set that was lost and prepared anew, of another file, has another one.
+    messages: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
+    announcement: bytes = b""
     # Sessions under which anything behind the announcement was sent.
     sessions: set[bytes] = field(default_factory=set)
 
@@ -43,12 +45,15 @@ class Judge:
             told.sessions.add(session)
             if len(told.sessions) > 1 and (side, seed) not in self.excused:
                 raise Breach(f"side {side} answered two sessions under one seed")
-        before = told.messages.setdefault(number, digest)
+        if number == 0:
+            told.announcement = digest
+        before = told.messages.setdefault(told.announcement, {}).setdefault(number, digest)
         if before != digest and (side, seed) not in self.excused:
             raise Breach(
                 f"side {side} sent another message {number} than before: {type(message).__name__}"
             )
 
     def sequence(self, side: int, seed: bytes) -> dict[int, bytes]:
-        """Return the digests of what ``side`` sent under ``seed``, by number."""
-        return self._sent.get((side, seed), _Sent()).messages
+        """Return the digests of what ``side`` sent under ``seed`` and its last announcement, by number."""
+        told = self._sent.get((side, seed), _Sent())
+        return told.messages.get(told.announcement, {})

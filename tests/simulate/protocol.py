@@ -178,6 +178,8 @@ class Schedule:
         self._tell(f"  -- {line}")
 
     def _possible(self) -> list[tuple[int, int, Callable[[], None]]]:
+        for side in self.sides:
+            self._void_if_alone(side)
         if self._link is None or self._idle(self._link):
             self._connect()
         steps: list[tuple[int, int, Callable[[], None]]] = []
@@ -234,16 +236,21 @@ class Schedule:
             self._left_alone(side)
 
     def _left_alone(self, side: Side) -> None:
-        """Do what the nodes do once an attempt of ``side`` has ended: the other's part does not count either."""
+        """Do what the nodes do once an attempt of ``side`` has ended."""
         self._linked().cut = True
         self._to_begin.discard(side.number)
         other = self.sides[1 - side.number]
-        if other.attempt is not None and other.attempt.stage is Stage.COMPLETE:
-            other.attempt = None
-            self._say(f"the whole part of side {other.number} is void")
         if side.final is not None and other.final is None:
             # The control stream tells the other node.
             other.fail("peer_aborted")
+
+    def _void_if_alone(self, side: Side) -> None:
+        """Drop a whole part whose partner's attempt has ended: both count, or none."""
+        other = self.sides[1 - side.number]
+        whole = side.attempt is not None and side.attempt.stage is Stage.COMPLETE
+        if whole and other.attempt is None and not (self._impostor and self._impostor.side is other):
+            side.attempt = None
+            self._say(f"the whole part of side {side.number} is void")
 
     def _killed(self, side: Side) -> None:
         self._fuses.pop(side.number, None)

@@ -129,7 +129,7 @@ class Side:
         self.attempts += 1
         if self.run is None:
             self.runs += 1
-            self.run = Run(self.runs, self.question.seed(self.number, self._pick), self._book())
+            self.run = Run(self.runs, self.question.seed(self.number, self.runs, self._pick), self._book())
         run = self.run
         for memo in (run.sets, run.points):
             memo.moment = self._at

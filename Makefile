@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= 3
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --require-hashes
 # What is checked: the packages that exist, and the scripts.
@@ -28,8 +29,10 @@ install-dev: $(VENV)/.dev ## the same with what tests and checks need
 demo: $(VENV)/.node ## both parties on this machine, on synthetic data
 	$(BIN)/veiljoin demo $(DEMO_OPTIONS)
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+# Many tests wait, so that three at once keep two processors busy. A file's tests share data and nodes and stay
+# together. PYTEST_OPTIONS=-n0 runs one test after the other, as does pytest itself.
+test: $(VENV)/.dev ## run the tests, WORKERS=3 at once; PYTEST_OPTIONS="tests/psi -x" for some of them
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 check: check-format check-lint check-types check-imports check-proto ## format, lint, types, import direction, drift of generated code: what CI runs
 

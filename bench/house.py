@@ -29,9 +29,12 @@ DRAFTER: Final = "ann"
 APPROVER: Final = "bob"
 # The column of every file with the identifiers.
 COLUMN: Final = "id"
-_POLL: Final = 0.1
+_POLL: Final = 0.2
+_RUN: Final = ("--log-format", "json", "--grace", "0")
 # For one step: of an enrolment, or of what is waited for.
 _PATIENCE: Final = 600.0
+# For a node that was told to stop at once.
+_STOPPING: Final = 60.0
 _POLICY: Final = "[budget]\nruns = 100000\n"
 _RULE: Final = '[[standing]]\nname = "benchmark"\nkinds = ["audience"]\ndatasets = ["users"]\n'
 
@@ -73,30 +76,21 @@ class House:
         """Run a node until the block ends; returns its process."""
         with open(self._folder / f"{home.name}.log", "wb") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": log}
-            process = _start(role, "run", "--home", home, "--log-format", "json", *options, **streams)
+            process = _start(role, "run", "--home", home, *_RUN, *options, **streams)
         self._processes[home] = process
         try:
             yield process
         finally:
             del self._processes[home]
             process.terminate()
-            try:
-                process.wait(_PATIENCE)
-            finally:
-                process.kill()
-
-    def check(self) -> None:
-        """Raise ``VeiljoinError`` if a node has ended."""
-        for home, process in self._processes.items():
-            if process.poll() is not None:
-                log = (self._folder / f"{home.name}.log").read_bytes()
-                raise VeiljoinError(f"The node {home.name} ended: {_last_line(log)}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOPPING)
+            process.kill()
+            process.wait()
 
     def enrol(self, partners: Sequence[str]) -> None:
         """Let all partners in, with the bank's node running."""
-        end = time.monotonic() + _PATIENCE
-        while not _listens(self._enrol):
-            self._pause(end, "The bank's node does not listen.")
+        self.wait(lambda: _listens(self._enrol), "The bank's node does not listen.")
         with Node.open(self.bank, role=BANK) as node, ExitStack() as stack:
             enrolments, joining = node.enrolments(), []
             for partner in partners:
@@ -105,22 +99,25 @@ class House:
             for partner, process in zip(partners, joining, strict=True):
                 enrolments.confirm(partner, _fingerprint(partner, process), APPROVER)
             for partner, process in zip(partners, joining, strict=True):
-                if process.wait(_PATIENCE) != 0:
+                if process.wait() != 0:
                     raise VeiljoinError(f"{partner} did not join: {_last_line(_pipe(process.stderr).read())}")
         for partner in partners:
             self._furnish(self.home(partner), "users", self._rows // 2, _POLICY + _RULE)
 
-    def _pause(self, end: float, otherwise: str) -> None:
-        self.check()
-        if time.monotonic() > end:
-            raise VeiljoinError(otherwise)
-        time.sleep(_POLL)
-
     def wait(self, until: Callable[[], bool], otherwise: str) -> None:
-        """Wait until something is so, or raise ``VeiljoinError`` with the sentence ``otherwise``."""
+        """Wait until something is so. Raises ``VeiljoinError``: with ``otherwise`` in the end, or if a node ended."""
         end = time.monotonic() + _PATIENCE
         while not until():
-            self._pause(end, otherwise)
+            self._check()
+            if time.monotonic() > end:
+                raise VeiljoinError(otherwise)
+            time.sleep(_POLL)
+
+    def _check(self) -> None:
+        for home, process in self._processes.items():
+            if process.poll() is not None:
+                log = (self._folder / f"{home.name}.log").read_bytes()
+                raise VeiljoinError(f"The node {home.name} ended: {_last_line(log)}")
 
 
 def _start(*arguments: str | Path, **streams: Any) -> subprocess.Popen[bytes]:
@@ -137,7 +134,9 @@ def _start(*arguments: str | Path, **streams: Any) -> subprocess.Popen[bytes]:
 def _joining(home: Path, token: str) -> Iterator[subprocess.Popen[bytes]]:
     """Let a partner's node ask to join, with its token."""
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with _start("client", "join", "-", "--home", home, "--json", **streams) as process:
+    with _start(
+        "client", "join", "-", "--home", home, "--wait", str(_PATIENCE), "--json", **streams
+    ) as process:
         try:
             _pipe(process.stdin).write(token.encode() + b"\n")
             _pipe(process.stdin).close()

@@ -21,6 +21,7 @@ from party.drafting import draft_with
 from party.jobfile import load_job
 from party.jobrecords import JobRecord, person
 from party.jobs import Jobs
+from party.jobspec import SIDES
 from party.jobstates import JobState, Step
 from party.node import Node
 from party.nodefile import BANK
@@ -209,6 +210,9 @@ class _Desk:
         self._open = ExitStack()
         self._bank = self._open.enter_context(Node.open(house.bank, role=BANK))
         self._jobs = _jobs_of(self._bank)
+        # Per home, the last step that was read; per job, the homes where it is done.
+        self._heard: dict[str, int] = {}
+        self._done: dict[str, set[str]] = {}
         self._theirs = {
             partner: _jobs_of(self._open.enter_context(Node.open(house.home(partner))))
             for partner in partners
@@ -263,26 +267,27 @@ class _Desk:
 
     def wait_until_done(self, jobs: Sequence[str], tell: Callable[[int], None] | None = None) -> None:
         """Wait until jobs are done on both sides, each within the patience after the one before."""
-        left = list(jobs)
-        while left:
+        done: set[str] = set()
+        while len(done) < len(jobs):
+            before = len(done)
             self._house.wait(
-                lambda: any(map(self._is_done, left)),  # noqa: B023 - it is called here only
-                f"{len(left)} jobs do not come to an end.",
+                lambda: len(self._both_done(jobs)) > before,  # noqa: B023 - it is called here only
+                f"{len(jobs) - before} jobs do not come to an end.",
             )
-            left = [job for job in left if not self._is_done(job)]
+            done = self._both_done(jobs)
             if tell is not None:
-                tell(len(jobs) - len(left))
+                tell(len(done))
 
-    def _is_done(self, job: str) -> bool:
-        record = self._jobs.get(job)
-        if record.state.ended and record.state is not JobState.DONE:
-            raise VeiljoinError(f"Job {job} with {record.partner} ended as {record.state} ({record.code}).")
-        if record.state is not JobState.DONE:
-            return False
-        there = self._theirs[record.partner].get(job)
-        if there.state.ended and there.state is not JobState.DONE:
-            raise VeiljoinError(f"Job {job} ended at {record.partner} as {there.state} ({there.code}).")
-        return there.state is JobState.DONE
+    def _both_done(self, jobs: Sequence[str]) -> set[str]:
+        """Return those of ``jobs`` that are done on both sides. Reads new steps alone: it is asked all the time."""
+        for name, home in {BANK: self._jobs, **self._theirs}.items():
+            for event in home.events(after=self._heard.get(name, 0)):
+                self._heard[name] = event.id
+                if event.after is JobState.DONE:
+                    self._done.setdefault(event.job, set()).add(name)
+                elif event.after.ended:
+                    raise VeiljoinError(f"Job {event.job} ended at {name} as {event.after} ({event.note}).")
+        return {job for job in jobs if len(self._done.get(job, ())) == len(SIDES)}
 
     def times(self, job: str) -> JobTimes:
         """Return the times of a job that is done on both sides."""

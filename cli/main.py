@@ -146,12 +146,16 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--suite", default="x25519-ell2", help="the suite (default x25519-ell2)")
     _shared(resume)
     resume.set_defaults(run=_bench_resume)
-    nodes = benches.add_parser("nodes", help="a bank's node with several partners: jobs one by one, and all at once")
+    nodes = benches.add_parser(
+        "nodes", help="a bank's node with several partners: jobs one by one, and all at once"
+    )
     nodes.add_argument("--jobs", type=int, default=20, help="jobs at once (default 20)")
     nodes.add_argument("--partners", type=int, default=4, help="partners that share them (default 4)")
     nodes.add_argument("--rows", type=int, default=50_000, help="rows per side of each job (default 50000)")
-    nodes.add_argument("--alone", type=int, default=2, help="jobs of each partner before, one at a time (default 2)")
-    nodes.add_argument("--running", type=int, default=2, help="jobs under way at the bank's node (default 2)")
+    nodes.add_argument(
+        "--alone", type=int, default=2, help="jobs of each partner before, one at a time (default 2)"
+    )
+    nodes.add_argument("--running", type=int, default=2, help="most that the bank's node runs (default 2)")
     nodes.add_argument("--out", type=Path, metavar="FOLDER", help="keep homes, data and logs here")
     nodes.add_argument("--json", action="store_true", help="print JSON")
     nodes.set_defaults(run=_bench_nodes)

@@ -102,9 +102,7 @@ class Jobs(AgreedJobs):
         expires = None if keep is None else (self._clock() + keep).timestamp()
         with self._store.transaction() as connection:
             row = self._held(connection, job, instance)
-            after = self._step(
-                connection, row, Step.FINISH, node(instance), expires=expires, code=None, **_NO_LEASE
-            )
+            after = self._step(connection, row, Step.FINISH, node(instance), expires=expires, **_NO_LEASE)
         return self._record(after)
 
     def fail(self, job: str, instance: str, code: str) -> JobRecord:

@@ -70,6 +70,8 @@ class JobSteps(JobList):
             if not _CODE.fullmatch(code):
                 raise ValueError("a code is one word of lower-case letters, digits and underscores")
             values["code"] = code
+        elif after is JobState.DONE:
+            values["code"] = None  # why an earlier attempt was cut is in the history
         # The write lock keeps others out; the revision holds even where somebody wrote without it.
         changed = connection.execute(
             jobs.update()

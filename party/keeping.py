@@ -1,4 +1,4 @@
-"""What a node keeps of a job's run while it may still go on: its sealed seed, its folder, what the policy holds for it.
+"""What a node keeps of a job's run while it may go on: its sealed seed, its folder, what the policy holds for it.
 
 A seed without its folder, or a folder without its seed, is none: the run begins with a new seed then, since nobody
 could tell any more what the old one was used for (psi/SPEC 8.6).

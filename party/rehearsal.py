@@ -225,9 +225,11 @@ class _Parties:
         threading.Thread(target=self._listen_to, args=(side, process), daemon=True).start()
 
     def _listen_to(self, side: str, process: subprocess.Popen[bytes]) -> None:
-        for line in process.stdout or ():
-            with contextlib.suppress(ValueError):
-                self._events.put((side, json.loads(line)))
+        if process.stdout is not None:
+            with process.stdout as pipe:
+                for line in pipe:
+                    with contextlib.suppress(ValueError):
+                        self._events.put((side, json.loads(line)))
         process.wait()
         self._events.put((side, None))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -17,6 +16,7 @@ from party.jobs import Jobs
 from party.node import Node
 from party.workroom import Workroom
 from tests.e2e.command import PATIENCE, Running, Sandbox
+from tests.e2e.ports import free_ports
 
 PARTNER: Final = "acme"
 # Where processes of jobs can be held: one side's, in a phase.
@@ -29,7 +29,7 @@ class Standing:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.bank = sandbox.folder / "bank-home"
-        self.listen = f"127.0.0.1:{_two_free_ports()}"
+        self.listen = f"127.0.0.1:{free_ports(2)}"
         self.command("server", "init", "--home", self.bank, "--listen", self.listen)
 
     def home(self, partner: str = PARTNER) -> Path:
@@ -147,16 +147,3 @@ class Standing:
 def rule(datasets: list[str], *kinds: str) -> str:
     """A policy with one standing rule."""
     return f'[[standing]]\nname = "usual"\nkinds = {json.dumps(kinds)}\ndatasets = {json.dumps(datasets)}\n'
-
-
-def _two_free_ports() -> int:
-    """A port that is free together with the next one."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port

@@ -33,6 +33,7 @@ from party.transport import ControlLink, Link
 from psi.errors import LinkLost, PeerAborted, PeerViolation, UsageError, VeiljoinError
 from server.enrolment import FAILURES, EnrolmentListener, Throttle, source_of
 from server.listener import Listener
+from tests.e2e.ports import free_ports
 from tests.party.enrolments import Bank, Clock, Home, home
 from veiljoin import control_codec
 from veiljoin.control_messages import ControlHello, Ping, Renew, Renewed
@@ -61,9 +62,7 @@ class Standing:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self.clock = clock
         # The port is told with the certificate, so it has to be known before there is one.
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = Address("127.0.0.1", probe.getsockname()[1])
+        self.address = Address("127.0.0.1", free_ports())
         self.bank = Bank(folder / "bank", clock, self.address)
         self.enrol_at = Address("127.0.0.1", 1)
         self.controls = asyncio.Event()

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import os
-import socket
 import stat
 import sys
 import threading
@@ -23,6 +22,7 @@ from cli.main import main
 from party.node import Node
 from server.enrolment import EnrolmentListener
 from server.listener import Listener
+from tests.e2e.ports import free_ports
 
 Capture = pytest.CaptureFixture[str]
 
@@ -38,10 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def bank(tmp_path: Path, capsys: Capture) -> Path:
     """A bank's home on two free ports."""
-    with socket.socket() as one, socket.socket() as two:
-        for each in (one, two):
-            each.bind(("127.0.0.1", 0))
-        ports = [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, two)]
+    ports = [f"127.0.0.1:{free_ports()}" for _ in range(2)]
     home = tmp_path / "bank"
     assert run("server", "init", "--home", home, "--listen", ports[0], "--enrol-listen", ports[1]) == 0
     said = capsys.readouterr().out

@@ -11,7 +11,6 @@ import json
 import os
 import pty
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from psi.errors import CODES
 from tests.e2e.command import NOTICED, PATIENCE, Event, Running, Sandbox, snapshot
 from tests.e2e.nodes import configuration, drafted, node
 from tests.e2e.oracle import File, Oracle, read_list
+from tests.e2e.ports import free_ports
 
 
 def write(path: Path, header: list[str], rows: list[list[str]]) -> Path:
@@ -232,9 +232,7 @@ def plan(sandbox: Sandbox, small: Pair) -> Plan:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    return free_ports()
 
 
 def result_of(running: Running) -> Event:

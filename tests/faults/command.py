@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.list:
         _say("\n".join(map(str, schedules)))
         return 0
+    # However the run is ended, its nodes are too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked.folder = asked.folder or Path(tempfile.mkdtemp(prefix="veiljoin-faults-"))
     outcomes = []
     with make_world(asked.folder / f"world-{time.time_ns():x}") as world:

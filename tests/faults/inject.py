@@ -247,7 +247,10 @@ class Injector:
 
     @contextmanager
     def _fill(self, fault: Fault) -> Iterator[None]:
-        ballast = self._site.of(fault.side) / _BALLAST
+        home = self._site.of(fault.side)
+        if not home.is_mount():
+            raise Missed  # never the machine's own disk
+        ballast = home / _BALLAST
         try:
             with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
                 for size in (1 << 20, 4096):

@@ -93,6 +93,8 @@ class Keeper:
             running, self._running = self._running, None
             assert running is not None
             if running.process.poll() is None:
+                # Before it has said anything it has not yet learnt how to end in an orderly way.
+                running.wait_for(lambda event: True)
                 running.process.terminate()
                 self._note(running)
                 self.stopped.append(running.process.returncode)

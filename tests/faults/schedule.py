@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 SIDES: Final = ("bank", "platform")
-# In which phases each side's job process can be met, by question; "start" is before it has done anything.
-_MATCH: Final = ("start", "agree", "read", "order", "exchange", "match", "write")
+# In which phases each side's job process can be met, by question. "start" is before it has done anything, "kept-4"
+# once four messages of the partner are durable.
+_BEFORE: Final = ("start", "agree", "read", "order")
+_KEPT: Final = ("kept-1", "kept-4", "kept-16")
+_MATCH: Final = (*_BEFORE, "exchange", *_KEPT, "write")
 _SUM: Final = {
-    "bank": ("start", "agree", "read", "order", "encrypt", "write"),
-    "platform": ("start", "agree", "read", "order", "collect", "write"),
+    "bank": (*_BEFORE, "encrypt", *_KEPT, "write"),
+    "platform": (*_BEFORE, "collect", *_KEPT, "write"),
 }
 PHASES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     **{name: dict.fromkeys(SIDES, _MATCH) for name in ("overlap", "audience", "both", "large")},
     **dict.fromkeys(("measure", "lift"), _SUM),
 }
 QUESTIONS: Final = tuple(PHASES)
-_COURSE: Final = (
-    *("drafted", "start", "agree", "read", "order", "exchange", "encrypt", "collect", "match", "write"),
-)
+_COURSE: Final = ("drafted", *_BEFORE, "exchange", "encrypt", "collect", *_KEPT, "write")
 # Kind of fault -> how often it is drawn.
 WEIGHTS: Final[Mapping[str, int]] = {
     "kill": 14,
@@ -150,8 +151,9 @@ def _fault(kind: str, question: str, draw: random.Random) -> Fault:
             if draw.random() < 0.6:
                 # From its first instruction on, so that the number says which flush.
                 start = Moment(side, "start", 0.0, True)
-                return Fault(kind, side, "job", start, 8.0, draw.randint(1, 40))
-            return Fault(kind, side, "node", moment, 8.0, draw.randint(1, 6))
+                flushes = 30 if PHASES[question]["bank"] == _MATCH else 12
+                return Fault(kind, side, "job", start, 30.0, draw.randint(1, flushes))
+            return Fault(kind, side, "node", moment, 20.0, draw.randint(1, 6))
         case "link":
             how = draw.choice(_LINKS)
             seconds = draw.choice((0.5, 2, 6, 9)) if how in ("hang", "refuse") else draw.uniform(1, 5)

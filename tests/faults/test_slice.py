@@ -18,14 +18,14 @@ from tests.faults.schedule import schedule_of
 
 # What each is about; `python -m tests.faults --list --seed N` has the whole schedule.
 SEEDS: Final = {
-    179: "kill platform job",
+    123: "kill bank job",
     125: "kill both both nodes",
-    47: "fsync bank job",
-    163: "link both hang",
+    294: "fsync platform job",
+    39: "link both rst",
     318: "spoil both corrupt",
-    224: "disk_full bank home",
+    55: "disk_full platform home",
     166: "cancel platform person",
-    243: "restart platform node",
+    176: "restart bank node",
 }
 Told = dict[str, Any]
 # All trials belong to the first test that asks for one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import json
 import shutil
@@ -17,7 +18,7 @@ from party.catalogue import Catalogue, pick
 from party.consent import consider
 from party.contract import DatasetFacts, draft
 from party.identity import sign_contract
-from party.jobfile import parse_job
+from party.jobfile import parse_job, read_table
 from party.running import Run
 from party.tables import METADATA, jobs
 from psi.errors import UsageError
@@ -109,16 +110,22 @@ def proposal() -> Target:
         if how & 2:
             told = json_text(told, draws.chance(), 1 << 16)
         if how & 4:
-            # A bank that changes both in the same way.
-            contract = json_text(honest[number].canonical, rng := draws.chance(), 1 << 16)
-            told = _same_change(tables[number], contract) if rng.random() < 0.5 else told
+            # A bank that means what it says: the contract is that of the changed table.
+            with contextlib.suppress(UsageError):
+                job = parse_job(read_table(told), "the fuzzer's job")
+                contract = draft(job, facts, identities, now=both.clock()).canonical
         asked = _proposed(contract, told, honest[number].job, seed, how)
-        reason = consider(platform, both.platform.jobs, both.platform.agent.catalogue, "bank", asked)
+        reason: str | None = None
+        try:
+            reason = consider(platform, both.platform.jobs, both.platform.agent.catalogue, "bank", asked)
+        finally:
+            if reason is None:
+                _put_back(both.platform, empty)
         require(reason is None or reason in JOB_REFUSALS, "a refusal for a reason that is not on the list")
-        if reason is None:
-            _put_back(both.platform, empty)
 
-    seeds = [bytes([n, how]) + bytes([0, 0, 0, n]) * 3 for n in range(len(tables)) for how in (0, 1, 2, 4, 8)]
+    seeds = [
+        bytes([n, how]) + bytes([0, 0, 0, n]) * 3 for n in range(len(tables)) for how in (0, 1, 2, 6, 8, 22)
+    ]
     return Target("proposal", feed, seeds, 32, quick=100)
 
 
@@ -128,20 +135,11 @@ def _proposed(contract: bytes, told: bytes, job: str, seed: Any, how: int) -> Pr
     try:
         body = json.loads(contract)
         card = bytes.fromhex(body["card"])
-        job = body["job"] if how & 16 else job
+        job = body["job"] if how & 20 else job
     except (ValueError, TypeError, KeyError, RecursionError):
         card = bytes(32)
     signature = sign_contract(seed, digest if not how & 8 else bytes(32), "bank")
     return Propose(str(job), told, contract, card if len(card) == 32 else bytes(32), signature)
-
-
-def _same_change(table: dict[str, Any], contract: bytes) -> bytes:
-    """Return the table with the purpose that the contract has."""
-    try:
-        purpose = json.loads(contract)["purpose"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        purpose = ""
-    return json.dumps(table | {"purpose": purpose}).encode()
 
 
 def catalogue() -> Target:

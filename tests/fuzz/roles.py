@@ -65,25 +65,25 @@ def _play(scenes: Sequence[Scene], others: Sequence[bytes], data: bytes) -> None
     for message in scene.script[:heard]:
         _drain(part.receive(message))
     honest = True
-    try:
-        for _ in range(_MOST_MESSAGES):
-            if not draws.left:
-                break
-            message = _told(draws, scene, heard, others)
-            honest = honest and (message in scene.script)
-            _drain(part.receive(message))
-    except VeiljoinError:
-        # Where the message was none at all, the stream ends before the role hears of it.
-        require(part.state is State.CLOSED or not part.done or honest, "a role is done by lies")
-        raise
+    for place in range(heard, heard + _MOST_MESSAGES):
+        if not draws.left:
+            break
+        message = _told(draws, scene, place, others)
+        honest = honest and (message in scene.script)
+        try:
+            answers = part.receive(message)
+        except VeiljoinError:
+            require(part.state is State.CLOSED, "a role that refused a message stays open")
+            raise
+        _drain(answers)
     require(not part.done or honest, "a role is done by lies")
 
 
-def _told(draws: Draws, scene: Scene, heard: int, others: Sequence[bytes]) -> Any:
-    """Return a message: the next honest one, any of the script, or any at all, mostly changed."""
+def _told(draws: Draws, scene: Scene, place: int, others: Sequence[bytes]) -> Any:
+    """Return a message: the honest one at ``place``, any of the script, or any at all, mostly changed."""
     how = draws.number(1)
-    if how & 3 == 0 and heard < len(scene.script):
-        base = codec.encode(scene.script[heard]).SerializeToString()
+    if how & 3 == 0 and place < len(scene.script):
+        base = codec.encode(scene.script[place]).SerializeToString()
     elif how & 3 == 3:
         base = draws.pick(others)
     else:
@@ -99,12 +99,12 @@ def _drain(answers: Iterator[Any]) -> None:
 
 
 def _programs(scenes: Sequence[Scene]) -> list[bytes]:
-    """Return one input per scene and length of its honest part, each with the next honest message, changed."""
+    """Return, per scene and length of its honest part, one input that goes on honestly and one that does not."""
     programs = []
     for number, scene in enumerate(scenes):
         for heard in range(len(scene.script) + 1):
             programs.append(bytes([number, heard, 0xC0, 0, 0, 0, heard]))
-        programs.append(bytes([number, 0]) + bytes(len(scene.script)))
+            programs.append(bytes([number, heard]) + bytes(len(scene.script) - heard))
     return programs
 
 

@@ -30,7 +30,7 @@ _AFRESH: Final = 0.25
 
 @dataclass
 class Fault:
-    """One thing that should not have come out, with the first input that made it."""
+    """One thing that should not have come out, with the shortest input that made it."""
 
     where: str
     data: bytes
@@ -47,7 +47,6 @@ class Run:
     executed: int = 0
     accepted: int = 0
     slowest: float = 0.0
-    slowest_input: bytes = b""
     memory: tuple[float, float] = (0.0, 0.0)
     started: float = field(default_factory=time.perf_counter)
     faults: dict[str, Fault] = field(default_factory=dict)
@@ -63,9 +62,7 @@ class Run:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             self._keep(error, data)
-        took = time.perf_counter() - before
-        if took > self.slowest:
-            self.slowest, self.slowest_input = took, data
+        self.slowest = max(self.slowest, time.perf_counter() - before)
         self.executed += 1
         self.accepted += accepted
         if self.executed == max(1, self.runs // 10):

@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -19,33 +18,22 @@ from tests.simulate.impostor import Impostor
 from tests.simulate.places import DiskBook, ListBook
 from tests.simulate.purses import QuickPurse, StorePurse, open_home
 from tests.simulate.questions import SIDES, Question, Sum, draw_match, sums
+from tests.simulate.report import Report
 from tests.simulate.side import Killed, Run, Side, Stage
 from tests.simulate.uncut import Uncut, uncut
 from tests.simulate.wire import Link
 
 # Steps after which a schedule that has not ended never will.
 _STEPS: Final = 6_000
-# Attempts that two sides need once nothing goes wrong any more: positions that don't go together on either side,
-# one after the other, and the one that ends it.
-_LAST_ATTEMPTS: Final = 4
+# More attempts than two sides need once nothing goes wrong any more: positions that don't go together on either side,
+# one after the other, each maybe again where a word on a link that was cut is not read, and the one that ends it.
+_LAST_ATTEMPTS: Final = 20
 # How often an impostor comes back.
 _ROUNDS: Final = 3
 _SUMS: Final = 0.2
 _STORES: Final = 0.02
 _DISKS: Final = 0.1
 _UNCUT: Final = 0.1
-
-
-@dataclass
-class Report:
-    """What came of one schedule: ``outcome`` and how often what happened; ``trace`` where it was asked for."""
-
-    seed: int
-    question: str
-    outcome: str
-    happened: Counter[str]
-    trace: list[str] = field(default_factory=list)
-    breach: str | None = None
 
 
 class Places:
@@ -152,7 +140,7 @@ class Schedule:
         if any(side.copies for side in self.sides):
             self.happened["copies ignored"] += sum(side.copies for side in self.sides)
         self.happened["attempts"] += max(side.attempts for side in self.sides)
-        return Report(self.seed, self.question.name, outcome, self.happened, breach=breach)
+        return Report(self.seed, self.question.name, outcome, self.happened, breach)
 
     def _run(self) -> str:
         for _ in range(_STEPS):

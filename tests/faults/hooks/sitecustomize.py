@@ -1,9 +1,9 @@
 """Loaded by Python at start in every process of a trial: small chunks, a clock to turn, places to be met at.
 
 ``VEILJOIN_FAULTS`` is a folder. ``trace`` in it gets a line ``PID SIDE PHASE`` when a job's process begins a phase
-(``start`` before all), and the process waits there as long as ``gate.SIDE.PHASE`` exists. ``clock.ROLE`` holds the
-seconds by which the node's clock is ahead (``VEILJOIN_FAULTS_ROLE``). ``VEILJOIN_FAULTS_PORTABLE`` hides the
-accelerator.
+(``start`` before all) or has kept so many messages of its partner (``kept-4``), and the process waits there as long
+as ``gate.SIDE.PHASE`` exists. ``clock.ROLE`` holds the seconds by which the node's clock is ahead
+(``VEILJOIN_FAULTS_ROLE``). ``VEILJOIN_FAULTS_PORTABLE`` hides the accelerator.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 _FOLDER = Path(os.environ["VEILJOIN_FAULTS"])
+_KEPT = (1, 4, 16)
 _HIDDEN = ("ipp-crypto", "intel-cmplr-lib-rt")
 
 
@@ -43,10 +45,11 @@ def _turn_clock() -> None:
 
 
 def _meet() -> None:
-    from party import progress, runner
+    from party import journal, progress, runner
 
     sides: list[str] = []
     read_config, run_phase = runner.SideConfig.from_json, progress.Progress.phase
+    add_message = journal.DiskJournal.add
 
     def meet(place: str) -> None:
         with open(_FOLDER / "trace", "a") as file:
@@ -66,6 +69,12 @@ def _meet() -> None:
             meet(name)
             yield
 
+    def add(self: journal.DiskJournal, entry: Any) -> None:
+        add_message(self, entry)
+        if len(self) in _KEPT:
+            meet(f"kept-{len(self)}")
+
+    journal.DiskJournal.add = add  # type: ignore[method-assign]
     runner.SideConfig.from_json = from_json  # type: ignore[method-assign]
     progress.Progress.phase = phase  # type: ignore[method-assign]
 

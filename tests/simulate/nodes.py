@@ -1,0 +1,532 @@
+"""One simulated schedule of two standing nodes that agree on a job and run it; all of it follows from a seed.
+
+The nodes' agents, jobs, attempts and stores are the product's; their processes, connections, threads and clock are
+played here. Every call that would go to a thread is a point at which anything else may happen first.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+from party import running
+from party.agent import Agent
+from party.consent import approve
+from party.conversation import Desk
+from party.jobprocess import Ending
+from party.jobrecords import person
+from party.jobstates import JobState
+from party.keeping import SEED_PREFIX
+from party.nodefile import BANK, PLATFORM
+from party.runner import SideConfig
+from party.running import Runs
+from psi.errors import PeerViolation, UsageError
+from tests.party.enrolments import SOFTWARE
+from tests.party.standing_pair import Pair, Side
+from tests.party.test_agent import RULE
+from tests.simulate.judge import Breach
+from tests.simulate.report import Report
+from tests.simulate.turns import OWNER, TurnLoop
+
+CUT: Final = Ending(False, "link_lost", "It was cut.", cut=True)
+DIED: Final = Ending(False, "process_died", "It was killed.", cut=True)
+ANEW: Final = Ending(False, "begun_anew", "It begins anew.", cut=True, anew=True)
+FAILED: Final = Ending(False, "too_small", "It was too small.")
+TOLD: Final = Ending(False, "peer_aborted", "The partner failed.")
+WHOLE: Final = Ending(True)
+
+WEIGHTS: Final[dict[str, int]] = {
+    "disconnect": 10,
+    "node dies": 8,
+    "node stops": 3,
+    "process dies": 8,
+    "stream breaks": 8,
+    "begins anew": 2,
+    "fails": 1,
+    "cancel": 1,
+    "time passes": 3,
+    "copy": 6,
+}
+# How many schedules a pair of nodes serves: their stores grow.
+_SERVES: Final = 50
+# How likely a node's loops have their turn: they ask the store, which takes long.
+_TICKS: Final = 0.15
+_POLLS: Final = 0.3
+_STEPS: Final = 4_000
+# A node's ticks and its partner's polls go on for ever, so a schedule ends when nothing changes any more.
+_QUIET: Final = 80
+
+
+class Process:
+    """The process of one attempt; ``world`` is the schedule's."""
+
+    pid = 4242
+    world: World
+
+    def __init__(self, config: SideConfig) -> None:
+        self.config = config
+        self.side = config.side
+        self.partner: Process | None = None
+        self.dialled = False
+        self.ending: Any = self.world.loop.create_future()
+        self.world.started(self)
+
+    @classmethod
+    async def start(cls, config: SideConfig, end: Any = None) -> Process:
+        """Start."""
+        if end is not None:
+            end.close()
+        return cls(config)
+
+    async def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> Ending:
+        """Return how it ends."""
+        ending: Ending = await self.ending
+        return ending
+
+    async def stop(self) -> None:
+        """End by order."""
+        self.end(CUT)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return bool(self.ending.done())
+
+    def end(self, ending: Ending) -> None:
+        """End."""
+        if self.over:
+            return
+        if ending.done:
+            try:
+                self.config.staging.mkdir()
+                (self.config.staging / "result.json").write_text("{}")
+            except OSError:
+                ending = DIED  # the attempt's folder has gone already
+        self.ending.set_result(ending)
+
+
+@dataclass
+class Connection:
+    """A control stream: messages on their way to each side, and whether it still stands."""
+
+    ways: dict[str, deque[Any]] = field(default_factory=lambda: {BANK: deque(), PLATFORM: deque()})
+    up: bool = True
+
+
+class Member:
+    """One node: its process, that can be started again over the same home."""
+
+    def __init__(self, side: Side, world: World) -> None:
+        self.side = side
+        self.role = side.node.file.role
+        self.world = world
+        self.alive = self.recovered = False
+        # What its loops are at: each does one thing at a time.
+        self.hearing = self.polling = self.ticking = False
+
+    def start(self) -> None:
+        """Start a process of this node."""
+        side, world = self.side, self.world
+        self.runs = Runs(side.node, side.jobs, self.role, lambda _: None)
+        self.agent = Agent(side.node, side.jobs, self.role, SOFTWARE, self.runs.get)
+        self.desk = Desk(self.agent, self.runs)
+        self.alive, self.recovered = True, False
+        self.hearing = self.polling = self.ticking = False
+        world.task(self.role, self._recover())
+
+    async def _recover(self) -> None:
+        await self.runs.recover()
+        self.recovered = True
+
+    def die(self) -> None:
+        """Be killed, with the processes of its jobs, who see that it is gone."""
+        self.alive = False
+        self.world.loop.drop(self.role)
+        for process in self.world.processes:
+            if process.side == self.role and not process.over:
+                process.ending.set_result(DIED)
+        self.world.disconnect()
+
+    async def stop(self) -> None:
+        """Be told to stop."""
+        await self.runs.close()
+        self.die()
+
+    async def hear(self, connection: Connection, message: Any) -> None:
+        """Do what a message leads to."""
+        partner = "acme" if self.role == BANK else "bank"
+        try:
+            answer = await self.desk.ask(lambda: self.agent.receive(partner, message))
+            connection.ways[self.world.other(self.role)].extend(answer.messages)
+            for order in answer.orders:
+                await self.desk.carry_out(order)
+        finally:
+            self.hearing = False
+
+    async def poll(self, connection: Connection) -> None:
+        """Say what there is to say."""
+        partner = "acme" if self.role == BANK else "bank"
+        self.polling = True
+        try:
+            news = await self.desk.ask(lambda: self.agent.news(partner))
+            connection.ways[self.world.other(self.role)].extend(news)
+        finally:
+            self.polling = False
+
+    async def tick(self) -> None:
+        """Renew leases and put in order; at the bank begin a job that is accepted and does not rest."""
+        self.ticking = True
+        runs, job = self.runs, self.world.job
+        try:
+            await runs.renew()
+            await runs.tidy()
+            begins = self.role == BANK and self.world.connection is not None
+            if begins and self.side.state(job) == "accepted" and not runs.rests(job) and not runs.busy("acme"):
+                await runs.open(job)
+        finally:
+            self.ticking = False
+
+
+class World:
+    """The schedule of ``seed`` over ``pair``, whose nodes have run other jobs before."""
+
+    def __init__(
+        self, seed: int, pair: Pair, loop: TurnLoop, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.seed = seed
+        self.pair = pair
+        self.loop = loop
+        self.happened: Counter[str] = Counter()
+        self._tell = tell
+        self._pick = pick = random.Random(seed)
+        self.processes: list[Process] = []
+        self.connection: Connection | None = None
+        self._late: list[tuple[Member, Connection, Any]] = []
+        self._left = pick.choice((0, 1, 2, 4, 7, 12))
+        self._often = pick.choice((0.01, 0.03, 0.1))
+        self._progress = pick.choice((0.0, 0.5, 1.0))
+        self._now = 0.0
+        self._errors: list[BaseException] = []
+        self.job = ""
+        self.members = {BANK: Member(pair.bank, self), PLATFORM: Member(pair.platform, self)}
+        self.kind = type("Process", (Process,), {"world": self})
+
+    def other(self, role: str) -> str:
+        """Return the other role."""
+        return PLATFORM if role == BANK else BANK
+
+    def task(self, owner: str, work: Any) -> None:
+        """Begin ``work`` of ``owner``."""
+        token = OWNER.set(owner)
+        try:
+            task = self.loop.create_task(work)
+            task.add_done_callback(self._ended)
+        finally:
+            OWNER.reset(token)
+        self.loop.spin()
+
+    def _ended(self, task: Any) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            error = task.exception()
+            # What the node's loop says and goes on from.
+            if not (isinstance(error, UsageError) and error.code.name in ("wrong_state", "unknown_job")):
+                self._errors.append(error)
+
+    def started(self, process: Process) -> None:
+        """Note a process; a bank's belongs to the stream that was just claimed."""
+        self.processes.append(process)
+        if process.side == BANK:
+            dialled = [each for each in self.processes if each.side == PLATFORM and each.dialled]
+            if dialled and dialled[-1].partner is None:
+                process.partner, dialled[-1].partner = dialled[-1], process
+        folder = process.config.run
+        if folder is not None and self._pick.random() < self._progress and folder.is_dir():
+            (folder / "sets").mkdir(exist_ok=True)
+            (folder / "sets" / str(len(self.processes))).touch()
+
+    def monotonic(self) -> float:
+        """The clock of the nodes' processes."""
+        return self._now
+
+    # -- the loop
+
+    def run(self) -> Report:
+        """Run the schedule to its end."""
+        breach, outcome = None, ""
+        with mock.patch.object(running, "JobProcess", self.kind), mock.patch.object(running, "time", self):
+            try:
+                outcome = self._run()
+            except Breach as error:
+                breach = str(error)
+            finally:
+                for member in self.members.values():
+                    if member.alive:
+                        member.die()
+        return Report(self.seed, "two nodes", outcome or "BREACH", self.happened, breach)
+
+    def _run(self) -> str:
+        job = self.job = self.pair.draft(untried=True).id
+        self._say(f"job {job}")
+        for member in self.members.values():
+            member.start()
+        quiet, before = 0, None
+        for _ in range(_STEPS):
+            self._now += self._pick.choice((0.05, 0.5, 5.0))
+            if self._left and self._pick.random() < self._often:
+                self._left -= 1
+                self._happen(self._pick.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0])
+            else:
+                self._step()
+            if self._errors:
+                error = self._errors[0]
+                raise Breach(f"a node's task ended with {type(error).__name__}: {error}")
+            states = self.pair.states(job)
+            if states[1] == "proposed" and self._pick.random() < 0.2:
+                self._approve()
+            if states != before:
+                self._say(f"{states}")
+            quiet = quiet + 1 if states == before and not self._left and self._rest(states) else 0
+            before = states
+            if quiet > _QUIET:
+                break
+        else:
+            raise Breach(f"it has not ended: {before}")
+        return self._judge(job)
+
+    def _rest(self, states: tuple[str, str]) -> bool:
+        return all(state == "unknown" or JobState(state).ended for state in states)
+
+    def _say(self, line: str) -> None:
+        self._tell(f"{self._now:8.2f} {line}")
+
+    def _step(self) -> None:
+        pick, steps = self._pick, []
+        if self.loop.calls:
+            steps += [lambda: self.loop.answer(pick)] * 8
+        for member in self.members.values():
+            if not member.alive:
+                steps.append(member.start)
+                continue
+            if member.recovered and not member.ticking and pick.random() < _TICKS:
+                steps.append(lambda member=member: self.task(member.role, member.tick()))
+        both = [member for member in self.members.values() if member.alive and member.recovered]
+        if len(both) == 2:
+            if self.connection is None:
+                steps += [self._connect] * 2
+            else:
+                connection = self.connection
+                for member in both:
+                    if not member.polling and pick.random() < _POLLS:
+                        steps.append(lambda m=member: self.task(m.role, m.poll(connection)))
+                    if connection.ways[member.role] and not member.hearing:
+                        steps += [lambda m=member: self._deliver(m)] * 3
+        if self._late:
+            steps.append(self._deliver_late)
+        for process in self.processes:
+            if not process.over:
+                steps += [lambda process=process: self._work(process)] * 2
+        if steps:
+            pick.choice(steps)()
+
+    def _approve(self) -> None:
+        platform = self.pair.platform
+        approve(platform.node, platform.jobs, platform.jobs.get(self.job), "carol")
+
+    def _connect(self) -> None:
+        bank, platform = (self.members[role] for role in (BANK, PLATFORM))
+        connection = Connection()
+        bank.agent.receive("acme", platform.agent.hello())
+        platform.agent.receive("bank", bank.agent.hello())
+        bank.agent.connected("acme")
+        platform.agent.connected("bank")
+        self.connection = connection
+        self._say("connected")
+
+    def disconnect(self) -> None:
+        """End the control stream; some messages are heard late, after the next one has begun."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        for role, way in connection.ways.items():
+            for message in way:
+                if self._pick.random() < 0.3:
+                    self._late.append((self.members[role], connection, message))
+
+    def _deliver(self, member: Member) -> None:
+        connection = self.connection
+        if connection is not None:
+            message = connection.ways[member.role].popleft()
+            member.hearing = True
+            self._say(f"{member.role} hears {message}"[:110])
+            self.task(member.role, member.hear(connection, message))
+
+    def _deliver_late(self) -> None:
+        member, connection, message = self._late.pop(0)
+        if member.alive and member.recovered:
+            self._say(f"{member.role} hears late {message}"[:110])
+            self.task(member.role, member.hear(connection, message))
+
+    def _work(self, process: Process) -> None:
+        """Let a process come further: dial, or be whole, or see that the other is gone."""
+        partner = process.partner
+        if partner is None:
+            if process.side == PLATFORM and not process.dialled:
+                process.dialled = True
+                self._dial(process)
+            elif process.side == PLATFORM:
+                self._orphan(process)
+            else:
+                process.end(CUT)
+        elif not partner.over:
+            process.end(WHOLE)
+            self._say(f"the process of the {process.side} is whole")
+        else:
+            ending = partner.ending.result()
+            told = {"too_small": TOLD, "begun_anew": ANEW}.get(ending.code, CUT)
+            process.end(WHOLE if ending.done or self._pick.random() < 0.1 else told)
+            self._say(f"the process of the {process.side} ends behind the other")
+        self.loop.spin()
+
+    def _dial(self, process: Process) -> None:
+        bank = self.members[BANK]
+        if bank.alive and bank.recovered:
+            self.task(BANK, self._serve(bank, process))
+        else:
+            process.end(CUT)
+
+    async def _serve(self, bank: Member, process: Process) -> None:
+        """Do what the bank's node does with a stream: give it to the attempt that waits for it."""
+        try:
+            run = bank.runs.claim("acme", self.job)
+        except PeerViolation:
+            process.end(CUT)
+            return
+        bank.runs.attach(run).close()
+
+    def _orphan(self, process: Process) -> None:
+        """End a process whose stream the bank's node has taken and given to no process, if it never will."""
+        bank = self.members[BANK]
+        if not bank.alive or (not self.loop.calls and self._pick.random() < 0.1):
+            process.end(CUT)
+
+    # -- faults
+
+    def _happen(self, kind: str) -> None:
+        member = self._pick.choice(tuple(self.members.values()))
+        live = [process for process in self.processes if not process.over]
+        linked = [process for process in live if process.partner is not None]
+        match kind:
+            case "disconnect" if self.connection is not None:
+                self.disconnect()
+            case "node dies" if member.alive:
+                member.die()
+            case "node stops" if member.alive and member.recovered:
+                self.task(member.role, member.stop())
+            case "process dies" if live:
+                self._pick.choice(live).end(DIED)
+            case "stream breaks" if linked:
+                process = self._pick.choice(linked)
+                process.end(CUT)
+                if process.partner is not None:
+                    process.partner.end(CUT)
+            case "begins anew" if linked:
+                self._pick.choice(linked).end(ANEW)
+            case "fails" if linked:
+                self._pick.choice(linked).end(FAILED)
+            case "cancel":
+                try:
+                    member.side.jobs.cancel(self.job, person("ann"))
+                except UsageError:
+                    return  # it has ended, or this side does not know it yet
+            case "time passes":
+                self._now += 90.0
+                self.pair.clock.forward(seconds=90)
+            case "copy" if self.connection is not None and any(self.connection.ways.values()):
+                way = self._pick.choice([way for way in self.connection.ways.values() if way])
+                way.append(self._pick.choice(tuple(way)))
+            case _:
+                return
+        self.happened[kind] += 1
+        self._say(f"FAULT {kind}, {member.role}")
+        self.loop.spin()
+
+    # -- the end
+
+    def _judge(self, job: str) -> str:
+        states = self.pair.states(job)
+        for member in self.members.values():
+            side, home = member.side, member.side.node.home.folder
+            state = side.state(job)
+            steps = [event.step.value for event in side.jobs.events(job)] if state != "unknown" else []
+            result = (home / "results" / job / "result.json").exists()
+            if steps.count("finish") > 1:
+                raise Breach(f"the {member.role} has finished its job {steps.count('finish')} times")
+            if result != (state == "done"):
+                raise Breach(f"the {member.role}'s job is {state}; a result is {'' if result else 'not '}there")
+            work = sorted(path.name for path in (home / "work").glob(f"{job}*"))
+            if work:
+                raise Breach(f"the {member.role}'s job is {state} and has left {len(work)} folders behind")
+            if any(name.startswith(f"{SEED_PREFIX}{job}") for name in side.node.vault.names()):
+                raise Breach(f"the {member.role}'s job is {state} and has left its seed behind")
+            if side.jobs.list(states=(JobState.RUNNING,)).jobs:
+                raise Breach(f"the {member.role} still runs something")
+        self.happened["attempts"] += self.pair.bank.jobs.get(job).attempts
+        return " and ".join(states)
+
+
+class Field:
+    """What schedules share: a pair of enrolled nodes and a loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = self._served = 0
+        self.loop = TurnLoop()
+        self.pair = self._anew()
+
+    def _anew(self) -> Pair:
+        self._count += 1
+        folder = self._folder / f"pair{self._count}"
+        folder.mkdir()
+        pair = Pair(folder, RULE)
+        pair.connect()
+        for side in (pair.bank, pair.platform):
+            # No certificate is needed to run a process that is none.
+            side.node.credentials.material = lambda: None  # type: ignore[method-assign,return-value,assignment]
+        return pair
+
+    def fresh(self) -> Pair:
+        """Return the pair for the next schedule."""
+        return self.pair
+
+    def used(self, *, broken: bool) -> None:
+        """Note that a schedule is over; a pair serves some of them, unless one of them has left it ``broken``."""
+        self._served += 1
+        if broken or self._served % _SERVES == 0:
+            self._renew()
+
+    def _renew(self) -> None:
+        self.pair.close()
+        shutil.rmtree(self._folder / f"pair{self._count}", ignore_errors=True)
+        self.pair = self._anew()
+
+    def close(self) -> None:
+        """Close everything."""
+        self.pair.close()
+        self.loop.close()
+
+
+@contextmanager
+def field_in(folder: Path) -> Iterator[Field]:
+    """Give a field in ``folder``."""
+    field = Field(folder)
+    try:
+        yield field
+    finally:
+        field.close()

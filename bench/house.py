@@ -113,6 +113,13 @@ class House:
                 raise VeiljoinError(otherwise)
             time.sleep(_POLL)
 
+    def processor_seconds(self) -> float | None:
+        """Return the processor time of all nodes and of the jobs that have ended; ``None`` where it is not told."""
+        try:
+            return sum(_processor_seconds(process.pid) for process in self._processes.values())
+        except OSError:
+            return None
+
     def _check(self) -> None:
         for home, process in self._processes.items():
             if process.poll() is not None:
@@ -173,6 +180,13 @@ def _listens(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
         return True
     return False
+
+
+def _processor_seconds(process: int) -> float:
+    """Return the processor time of a process and of those below it that have ended, by ``proc(5)``."""
+    # The second field is the program's name in brackets, which may hold blanks.
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_memory_mb(process: int) -> float | None:

@@ -64,13 +64,17 @@ class JobTimes:
 class NodeFigures:
     """What jobs took: ``alone``, one at a time, and ``together``, all approved at once.
 
-    ``peak_memory_mb`` is that of the bank's node without its jobs' processes, ``None`` where it is not told.
+    ``processor_alone`` and ``processor_together`` are processor seconds per job on both sides, with what the nodes
+    themselves took meanwhile; ``peak_memory_mb`` is that of the bank's node without its jobs' processes. They are
+    ``None`` where the system does not tell.
     """
 
     rows: int
     running: int
     alone: tuple[JobTimes, ...]
     together: tuple[JobTimes, ...]
+    processor_alone: float | None
+    processor_together: float | None
     peak_memory_mb: float | None
 
     @property
@@ -136,6 +140,8 @@ class NodeFigures:
             "seconds_together": round(self.wall, 1),
             "ratio": round(self.ratio, 3),
             "bar": BAR,
+            "processor_seconds_alone": self.processor_alone,
+            "processor_seconds_together": self.processor_together,
             "attempts": sum(job.attempts for job in self.together),
             "done_at_half": self.done_at_half,
             "mean_seconds_until_done": {name: round(each, 1) for name, each in self.mean_until_done.items()},
@@ -150,6 +156,10 @@ def _seconds(first: datetime, last: datetime) -> float:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _per_job(before: float | None, after: float | None, jobs: int) -> float | None:
+    return None if before is None or after is None else round((after - before) / jobs, 2)
 
 
 def bench_nodes(
@@ -185,18 +195,23 @@ def bench_nodes(
         singles = [desk.draft(name) for _ in range(alone) for name in names]
         many = [desk.draft(name) for name in share]
         desk.wait_until_tried(singles + many)
+        spent = [house.processor_seconds()]
         for number, job in enumerate(singles, 1):
             desk.approve(job)
             desk.wait_until_done([job])
             observe(f"alone: {number} of {len(singles)} done")
+        spent.append(house.processor_seconds())
         for job in many:
             desk.approve(job)
         desk.wait_until_done(many, lambda done: observe(f"together: {done} of {jobs} done"))
+        spent.append(house.processor_seconds())
         return NodeFigures(
             rows=rows,
             running=running,
             alone=tuple(map(desk.times, singles)),
             together=tuple(map(desk.times, many)),
+            processor_alone=_per_job(spent[0], spent[1], len(singles)),
+            processor_together=_per_job(spent[1], spent[2], len(many)),
             peak_memory_mb=peak_memory_mb(bank.pid),
         )
 

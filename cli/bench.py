@@ -209,6 +209,11 @@ def _tell_nodes(figures: NodeFigures) -> None:
     for partner, seconds in figures.mean_until_done.items():
         half = figures.done_at_half[partner]
         print(f"{partner:<20}  {seconds:8.1f} s until done on average; {half} done when half of all were")
+    if figures.processor_alone is not None and figures.processor_together is not None:
+        print(
+            f"processor per job     {figures.processor_alone:8.1f} s alone, "
+            f"{figures.processor_together:.1f} s together, both sides"
+        )
     if figures.peak_memory_mb is not None:
         print(f"bank's node, peak     {figures.peak_memory_mb:8.0f} MB")
 

@@ -29,7 +29,7 @@ from tests.e2e.inside import run_inside
 ROOT: Final = Path(__file__).resolve().parents[2]
 HOOKS: Final = Path(__file__).parent / "hooks"
 # How long anything may take before a test gives up; the product's own promises are asserted separately.
-PATIENCE: Final = 90.0
+PATIENCE: Final = 240.0
 # What the product promises, when one side is killed: the other has ended after 10 seconds. On a machine that does
 # several other things meanwhile it may take four times as long.
 NOTICED: Final = 40.0

@@ -20,7 +20,7 @@ from tests.e2e.ports import free_ports
 
 PARTNER: Final = "acme"
 # Where processes of jobs can be held: one side's, in a phase.
-HELD: Final = "bank:order platform:order platform:agree"
+HELD: Final = "bank:order platform:order platform:agree bank:exchange platform:exchange"
 
 
 class Standing:

@@ -36,7 +36,7 @@ def test_the_figures_follow_from_the_times() -> None:
         times("b", 102, 102, 106, 106),
         times("b", 103, 106, 113, 114),
     )
-    figures = NodeFigures(1_000, 2, alone, together, None)
+    figures = NodeFigures(1_000, 2, alone, together, None, None, None)
     assert (figures.mean_alone, figures.mean_alone_wall) == (5, 7.5)
     assert figures.wall == 14
     assert figures.ratio == 14 / 20
@@ -60,6 +60,8 @@ def test_a_small_run_adds_up_and_leaves_nothing(sandbox: Sandbox) -> None:
     assert list(figures["done_at_half"]) == list(figures["mean_seconds_until_done"]) == PARTNERS
     assert sum(figures["done_at_half"].values()) == 1
     assert figures["spread"] >= 1
+    assert figures["processor_seconds_alone"] > 0
+    assert figures["processor_seconds_together"] > 0
     assert figures["peak_memory_mb"] > 10
     assert sandbox.leftovers() == []
 

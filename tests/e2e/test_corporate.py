@@ -61,7 +61,7 @@ def missing() -> str:
 # The walk itself is part of the first test.
 pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing() or "possible here"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 

@@ -36,7 +36,7 @@ Serve = Callable[[Link], Awaitable[None]]
 
 def run(test: Coroutine[Any, Any, None]) -> None:
     """Run a test's coroutine in an event loop of its own."""
-    asyncio.run(asyncio.wait_for(test, 60))
+    asyncio.run(asyncio.wait_for(test, 240))
 
 
 async def echo(link: Link) -> None:

@@ -62,7 +62,7 @@ def listening(home: Path, ahead: float = 0.0) -> Iterator[None]:
             tls = node.credentials.material()
 
             async def idle(_: object) -> None:
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
 
             def about() -> tuple[str, float]:
                 return "veiljoin test", node.clock().timestamp() + ahead
@@ -78,11 +78,11 @@ def listening(home: Path, ahead: float = 0.0) -> Iterator[None]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     try:
-        assert ready.wait(20)
+        assert ready.wait(80)
         yield
     finally:
         loop.call_soon_threadsafe(end.set)
-        thread.join(20)
+        thread.join(80)
         loop.close()
 
 
@@ -102,7 +102,7 @@ def confirm_when_shown(home: Path, partner: str = "acme") -> threading.Thread:
     def work() -> None:
         with Node.open(home) as node:
             enrolments = node.enrolments()
-            for _ in range(200):
+            for _ in range(1_600):
                 for each in enrolments.pending():
                     enrolments.confirm(partner, each.fingerprint, "ben")
                     return
@@ -117,8 +117,8 @@ def join(bank: Path, home: Path, capsys: Capture) -> str:
     """Join with a fresh token and return what was printed."""
     token = invited(bank, capsys)
     confirming = confirm_when_shown(bank)
-    assert run("client", "join", token, "--home", home, "--wait", 20) == 0
-    confirming.join(20)
+    assert run("client", "join", token, "--home", home, "--wait", 80) == 0
+    confirming.join(80)
     return capsys.readouterr().out
 
 

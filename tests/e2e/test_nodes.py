@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import os
 import re
 import signal
@@ -14,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from client.dialer import dial
 from party.node import Node
 from party.runner import SOFTWARE
 from party.synthetic import Pair
+from party.tables import budget_spent
 from psi.errors import VeiljoinError
 from psi.suites import PROTOCOL_VERSION
 from tests.e2e.command import NOTICED, Running, Sandbox, needs_proc
@@ -132,6 +135,32 @@ def test_a_job_whose_process_is_killed_runs_again_and_has_one_result(
         steps = standing.steps(each, job)
         assert steps.count("finish") == 1
         assert steps.count("start") == steps.count("retry") + 1 == 2
+
+
+@needs_proc
+@pytest.mark.parametrize("side", ["bank", "platform"])
+def test_what_a_killed_process_had_reached_is_not_computed_again(
+    standing: Standing, nodes: list[Running], small: Pair, side: str
+) -> None:
+    at = ("bank", "platform").index(side)
+    homes = (standing.bank, standing.home())
+    gate = standing.hold("exchange")
+    job = standing.draft(standing.sandbox.job())
+    standing.wait_for_phase(homes[at], job, "exchange")
+    os.kill(process(nodes[at], job), signal.SIGKILL)
+    gate.unlink()
+    ran(standing, job)
+    matches(standing, job, small)
+    persons = {"bank": small.bank_persons, "platform": small.platform_persons}
+    for each, name, other in zip(homes, persons, reversed(persons), strict=True):
+        told = json.loads((each / "results" / job / "result.json").read_text())["parties"][name]
+        accepted = told["rows_read"] - sum(told["rejected"].values())
+        assert told["masks"] == accepted + persons[other]
+        with Node.open(each) as node, node.home.store.reading() as connection:
+            rows = connection.execute(sa.select(budget_spent.c.spent).where(budget_spent.c.job == job))
+            assert list(rows.scalars()) == [True]
+            # The seed went with the run.
+            assert not [secret for secret in node.vault.names() if secret.startswith("job/")]
 
 
 def process(node: Running, job: str) -> int:

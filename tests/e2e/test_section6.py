@@ -262,7 +262,7 @@ def test_either_side_may_start_first(sandbox: Sandbox, plan: Plan, free_port: in
         # Who waited does not go on waiting by a back-off once the other one is there. From the later of both
         # starts a process needs a second or two for itself on a busy machine.
         waited = nodes["platform"].arrived(agreed) - max(nodes["bank"].arrived(up), nodes["platform"].started)
-        assert waited < NOTICED / 2
+        assert waited < 20
 
 
 @pytest.mark.parametrize("side", ["bank", "platform"])

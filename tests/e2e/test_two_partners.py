@@ -60,7 +60,7 @@ HELLO: Final = ControlHello(PROTOCOL_VERSION, SOFTWARE, 0)
 
 def run(test: Coroutine[Any, Any, None]) -> None:
     """Run a test's coroutine in an event loop of its own."""
-    asyncio.run(asyncio.wait_for(test, 60))
+    asyncio.run(asyncio.wait_for(test, 240))
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ CUT_SECONDS: Final = 4.0
 # The walk itself is part of the first test.
 pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "possible here"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 

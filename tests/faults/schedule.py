@@ -152,8 +152,8 @@ def _fault(kind: str, question: str, draw: random.Random) -> Fault:
                 # From its first instruction on, so that the number says which flush.
                 start = Moment(side, "start", 0.0, True)
                 flushes = 30 if PHASES[question]["bank"] == _MATCH else 12
-                return Fault(kind, side, "job", start, 30.0, draw.randint(1, flushes))
-            return Fault(kind, side, "node", moment, 20.0, draw.randint(1, 6))
+                return Fault(kind, side, "job", start, 60.0, draw.randint(1, flushes))
+            return Fault(kind, side, "node", moment, 30.0, draw.randint(1, 6))
         case "link":
             how = draw.choice(_LINKS)
             seconds = draw.choice((0.5, 2, 6, 9)) if how in ("hang", "refuse") else draw.uniform(1, 5)

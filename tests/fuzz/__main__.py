@@ -7,9 +7,11 @@ wrong or the fuzzer is not installed.
 from __future__ import annotations
 
 import argparse
+import atexit
 import base64
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,8 +57,10 @@ def tell(run: Run) -> int:
 
 
 def finish(run: Run) -> NoReturn:
-    """Tell and end the process at once: libFuzzer would go on."""
-    os._exit(tell(run))
+    """Tell, tidy up and end the process at once: libFuzzer would go on."""
+    status = tell(run)
+    atexit._run_exitfuncs()
+    os._exit(status)
 
 
 def main() -> int:
@@ -120,8 +124,9 @@ def _inside(name: str, runs: int, seed: int, *, guided: bool) -> int:
     if not guided:
         by_chance(run, seed)
         return tell(run)
-    with tempfile.TemporaryDirectory(prefix="veiljoin-fuzz-") as corpus:
-        by_coverage(run, seed, Path(corpus), finish)
+    corpus = tempfile.mkdtemp(prefix="veiljoin-fuzz-")
+    atexit.register(shutil.rmtree, corpus, ignore_errors=True)
+    by_coverage(run, seed, Path(corpus), finish)
     return 1
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from party.store import Store
+from tests.party.blankstore import write_store
 from tests.party.postgres import INSTALLED, PostgresServer
 
 
@@ -34,5 +35,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
     """An open store on either database."""
+    if (path := store_url.removeprefix("sqlite:///")) != store_url:
+        write_store(Path(path))
     with closing(Store(store_url)) as store:
         yield store

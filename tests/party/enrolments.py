@@ -17,6 +17,7 @@ from party.partners import Partners
 from party.store import Store
 from party.vault import Vault, open_vault
 from psi.secret import SigningSeed
+from tests.party.blankstore import write_store
 from veiljoin.control_messages import EnrolReply, EnrolRequest
 
 ENROL_AT = parse_address("bank.example:7444", "test")
@@ -50,6 +51,8 @@ class Home:
 def home(folder: Path, clock: Clock, store_url: str | None = None) -> Home:
     """Make a home in ``folder``, with its store there or elsewhere."""
     folder.mkdir(mode=0o700, parents=True)
+    if store_url is None:
+        write_store(folder / "store.sqlite")
     store = Store(store_url or f"sqlite:///{folder / 'store.sqlite'}")
     vault = open_vault(folder, store)
     return Home(store, vault, Credentials(store, vault, clock))

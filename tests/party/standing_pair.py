@@ -22,6 +22,7 @@ from party.nodefile import BANK, PLATFORM, NodeFile, bank_ports
 from party.partners import PartnerState, put
 from party.preflights import Preflights
 from party.running import Run, Stage
+from tests.party.blankstore import write_store
 from tests.party.enrolments import SOFTWARE, Clock
 from veiljoin.control_messages import ControlMessage
 
@@ -46,6 +47,8 @@ class Side:
         if policy:
             (folder / "policy.toml").write_text(policy)
         ports = bank_ports("127.0.0.1:7443", None, None, None) if role == BANK else None
+        if store is None:
+            write_store(folder / "store.sqlite")
         file = NodeFile(name, role, ports, store)
         self.node = Node.assemble(file, Home.open(folder, clock, store), clock)
         self.identity = public_identity(self.node.credentials.ensure_identity())

@@ -277,5 +277,5 @@ def test_no_schedule_breaks_a_job_or_loses_an_event(store: Store) -> None:
     # Without shrinking, which would take minutes over a database; the schedule that failed is printed all the same.
     phases = [phase for phase in Phase if phase is not Phase.shrink]
     run_state_machine_as_test(
-        LifeInStore, settings=settings(max_examples=25, stateful_step_count=40, deadline=None, phases=phases)
+        LifeInStore, settings=settings(max_examples=12, stateful_step_count=40, deadline=None, phases=phases)
     )

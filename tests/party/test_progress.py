@@ -115,9 +115,9 @@ def test_a_stopped_job_stops_at_the_next_step_in_any_thread() -> None:
 
     worker = threading.Thread(target=work)
     worker.start()
-    assert going.wait(10)
+    assert going.wait(40)
     progress.stop()
-    worker.join(10)
+    worker.join(40)
     assert not worker.is_alive()
     assert [error.code.name for error in errors] == ["cancelled"]
     assert "read" in progress.seconds

@@ -82,7 +82,7 @@ def test_what_the_lock_was_waited_for_is_seen(store: Store) -> None:
     entered, counted = threading.Event(), []
 
     def second() -> None:
-        entered.wait(10)
+        entered.wait(40)
         with store.transaction() as connection:
             counted.append(connection.execute(sa.select(sa.func.count()).select_from(jobs_seen)).scalar())
             connection.execute(jobs_seen.update().values(kind="measure"))

@@ -273,9 +273,7 @@ def cancel(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _schedule(
-    node: Node, record: JobRecord
-) -> tuple[ScheduleRecord | None, tuple[ScheduleApproval, ...]]:
+def _schedule(node: Node, record: JobRecord) -> tuple[ScheduleRecord | None, tuple[ScheduleApproval, ...]]:
     """Return the schedule that made the job, if one did, and by whose approval."""
     schedules = Schedules(node.home.store, node.clock)
     schedule = schedules.of_job(record.id)

@@ -140,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     total.add_argument("--threads", type=int, help="processes (default: all processors)")
     total.add_argument("--json", action="store_true", help="print JSON")
     total.set_defaults(run=_bench_sum)
-    resume = benches.add_parser("resume", help="a private match that is cut again and again, beside the same uncut")
+    resume = benches.add_parser(
+        "resume", help="a private match that is cut again and again, beside the same uncut"
+    )
     resume.add_argument("--rows", type=int, default=1_000_000, help="rows per side (default 1000000)")
     resume.add_argument("--cuts", type=int, default=10, help="resets and kills, spread evenly (default 10)")
     resume.add_argument("--suite", default="x25519-ell2", help="the suite (default x25519-ell2)")

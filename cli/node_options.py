@@ -48,7 +48,10 @@ def add_server(commands: Any) -> Any:
     init.add_argument("--address", metavar="HOST:PORT", help="what partners dial (default: --listen)")
     init.add_argument("--enrol-address", metavar="HOST:PORT", help="what partners dial to enrol")
     init.add_argument(
-        "--run", dest="run_now", action="store_true", help="run the node at once, as `veiljoin server run` does"
+        "--run",
+        dest="run_now",
+        action="store_true",
+        help="run the node at once, as `veiljoin server run` does",
     )
     init.add_argument("--name", default="bank", help="the bank's name in every certificate (default bank)")
     _store(init)

@@ -16,7 +16,7 @@ _LONG_FOLDERS: Final = ("faults", "e2e", "simulate", "fuzz", "party", "federated
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several files run at once, begin with those that take longest, so that none of them is left at the end."""
+    """Where several files run at once, begin with those that take longest, so that none is left at the end."""
     if hasattr(config, "workerinput"):
         allowed = dict[str, float]()
         for item in items:

@@ -30,6 +30,6 @@ def test_the_figures_add_up(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("option", ["--rows", "--converters", "--groups", "--exposure-days"])
 def test_sizes_out_of_range_are_refused(sandbox: Sandbox, option: str) -> None:
-    finished = sandbox.run("bench", "measure", option, "0")
+    finished = sandbox.run_inside("bench", "measure", option, "0")
     assert finished.status == 2
     assert finished.error == f"{option} 0 is out of range."

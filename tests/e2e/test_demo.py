@@ -24,6 +24,6 @@ def test_the_demo_runs_every_kind(sandbox: Sandbox) -> None:
 
 
 def test_too_few_rows_are_refused(sandbox: Sandbox) -> None:
-    finished = sandbox.run("demo", "--rows", "10", "--out", sandbox.folder / "demo")
+    finished = sandbox.run_inside("demo", "--rows", "10", "--out", sandbox.folder / "demo")
     assert finished.status == 2
     assert finished.error == "--rows 10 is too few for the demo's tiers."

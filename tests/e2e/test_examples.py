@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,25 @@ def rehearsed(sandbox: Sandbox, data: Path, kind: str) -> dict[str, Any]:
     return content
 
 
+@pytest.fixture(scope="module")
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The data of a kind, made once for each number of persons."""
+    folder = tmp_path_factory.mktemp("examples")
+
+    def made(kind: str) -> Path:
+        data = folder / "new" / str(PERSONS[kind])
+        if not data.exists():
+            make_data(data, PERSONS[kind])
+        return data
+
+    return made
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_examples_give_what_the_oracle_gives(sandbox: Sandbox, kind: str) -> None:
-    data = sandbox.folder / "new" / "folder"
-    make_data(data, PERSONS[kind])
+def test_the_examples_give_what_the_oracle_gives(
+    sandbox: Sandbox, data_of: Callable[[str], Path], kind: str
+) -> None:
+    data = data_of(kind)
     result = rehearsed(sandbox, data, kind)
     table = tomllib.loads((EXAMPLES / kind / "JOB.toml").read_text(encoding="utf-8"))
     table.setdefault("value_holder", "bank")

@@ -49,7 +49,7 @@ def _prepared(kind: str, folder: Path, run: RunFolder) -> Any:
         if kind == "match":
             rows = [[phone(n), "gold" if n % 3 else "rest"] for n in range(40)]
             path = write_csv(folder / "match.csv", ["mobile", "tier"], rows)
-            spec = job(bank={"identifier": "mobile", "tier": "tier"}, holdout=0.2)
+            spec = job(bank__tier="tier", holdout=0.2, policy__min_group=2)
             return Preparation(spec, "bank", open_dataset(path), MATCH_TERMS, *common).run(rejects)
         if kind == "values":
             spec = sum_job("measure", policy__min_group=2)

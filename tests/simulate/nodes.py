@@ -6,6 +6,7 @@ played here. Every call that would go to a thread is a point at which anything e
 
 from __future__ import annotations
 
+import asyncio
 import random
 import shutil
 import sqlite3
@@ -131,6 +132,7 @@ class Member:
         self.role = side.node.file.role
         self.world = world
         self.alive = self.recovered = self.stopped = False
+        self.talks: list[asyncio.Task[Any]] = []
         self.reader = sqlite3.connect(f"file:{side.node.home.store.path}?mode=ro", uri=True)
         # What its loops are at: each does one thing at a time.
         self.hearing = self.polling = self.ticking = False
@@ -152,6 +154,7 @@ class Member:
     def die(self) -> None:
         """Be killed, with the processes of its jobs, who see that it is gone."""
         self.alive = self.stopped = False
+        self.talks.clear()
         self.world.loop.drop(self.role)
         for process in self.world.processes:
             if process.side == self.role and not process.over:
@@ -162,6 +165,13 @@ class Member:
         """Be told to stop."""
         await self.runs.close()
         self.stopped = True
+
+    def hush(self) -> None:
+        """End what talks on the connection."""
+        for task in self.talks:
+            task.cancel()
+        self.talks.clear()
+        self.hearing = self.polling = False
 
     def state(self) -> str:
         """Where the job is; past the node's own code, which takes longer."""
@@ -231,15 +241,21 @@ class World:
         """Return the other role."""
         return PLATFORM if role == BANK else BANK
 
-    def task(self, owner: str, work: Any) -> None:
+    def talk(self, member: Member, work: Any) -> None:
+        """Begin ``work`` of a node that ends with the connection."""
+        member.talks = [each for each in member.talks if not each.done()]
+        member.talks.append(self.task(member.role, work))
+
+    def task(self, owner: str, work: Any) -> asyncio.Task[Any]:
         """Begin ``work`` of ``owner``."""
         token = OWNER.set(owner)
         try:
-            task = self.loop.create_task(work)
+            task: asyncio.Task[Any] = self.loop.create_task(work)
             task.add_done_callback(self._ended)
         finally:
             OWNER.reset(token)
         self.loop.spin()
+        return task
 
     def _ended(self, task: Any) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -341,7 +357,7 @@ class World:
                 connection = self.connection
                 for member in both:
                     if not member.polling and pick.random() < _POLLS:
-                        steps.append(lambda m=member: self.task(m.role, m.poll(connection)))
+                        steps.append(lambda m=member: self.talk(m, m.poll(connection)))
                     if connection.ways[member.role] and not member.hearing:
                         steps += [lambda m=member: self._deliver(m)] * 3
         if self._late:
@@ -371,6 +387,10 @@ class World:
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        # Whoever talked on it stops in the middle; a call that a thread has begun is done nevertheless.
+        for member in self.members.values():
+            member.hush()
+        self.loop.finish_cancelled(self._pick)
         for role, way in connection.ways.items():
             for message in way:
                 if self._pick.random() < 0.3:
@@ -382,7 +402,7 @@ class World:
             message = connection.ways[member.role].popleft()
             member.hearing = True
             self._say(f"{member.role} hears {message}"[:110])
-            self.task(member.role, member.hear(connection, message))
+            self.talk(member, member.hear(connection, message))
 
     def _deliver_late(self) -> None:
         member, connection, message = self._late.pop(0)

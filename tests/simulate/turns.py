@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import random
 from collections.abc import Callable
 from typing import Any, Final
+
+from psi.errors import VeiljoinError
 
 # Whose work it is: tasks and calls inherit it from whoever began them.
 OWNER: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("owner", default="")
@@ -36,6 +39,8 @@ class TurnLoop(asyncio.SelectorEventLoop):
 
     def answer(self, pick: random.Random) -> None:
         """Do one of the calls that wait."""
+        if not self.calls:
+            return
         _, future, call = self.calls.pop(pick.randrange(len(self.calls)))
         if future.cancelled():
             return
@@ -46,6 +51,16 @@ class TurnLoop(asyncio.SelectorEventLoop):
         else:
             future.set_result(result)
         self.spin()
+
+    def finish_cancelled(self, pick: random.Random) -> None:
+        """Do those of the calls that were given up which a thread had begun already."""
+        self.spin()
+        given_up = [each for each in self.calls if each[1].cancelled()]
+        self.calls = [each for each in self.calls if not each[1].cancelled()]
+        for _, _, call in given_up:
+            if pick.random() < 0.5:
+                with contextlib.suppress(VeiljoinError):  # nobody waits for it
+                    call()
 
     def spin(self) -> None:
         """Let every task go on until it waits."""

@@ -1,0 +1,97 @@
+"""A slice of the simulations, and that they find what they are for; `make simulate` runs as many as wanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from psi.replay import Entry, MemoryJournal, Playback
+from tests.simulate.nodes import World, field_in
+from tests.simulate.protocol import Places, Schedule
+from tests.simulate.report import Report
+from tests.simulate.uncut import known_proofs
+
+SEEDS = range(250)
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[Places]:
+    """What all schedules share."""
+    places = Places()
+    with known_proofs():
+        yield places
+    places.close()
+
+
+def simulated(places: Places, seeds: range) -> list[Report]:
+    """Run schedules."""
+    return [Schedule(seed, places).run() for seed in seeds]
+
+
+def test_whatever_goes_wrong_a_run_comes_to_its_result_or_says_why(places: Places) -> None:
+    reports = simulated(places, SEEDS)
+    assert [(report.seed, report.breach) for report in reports if report.breach is not None] == []
+    outcomes = Counter(report.outcome for report in reports)
+    assert outcomes["done"] > 200
+    happened: Counter[str] = sum((report.happened for report in reports), Counter())
+    for kind in ("cut", "kill", "power", "tear", "lost", "full", "copies ignored", "killed where accepted"):
+        assert happened[kind] > 0, kind
+
+
+def test_a_seed_is_a_schedule(places: Places) -> None:
+    for seed in (3, 66, 120):
+        traces: list[list[str]] = [[], []]
+        for trace in traces:
+            Schedule(seed, places, trace.append).run()
+        assert traces[0] == traces[1]
+        assert len(traces[0]) > 10
+
+
+def breaches(places: Places, seeds: range) -> Counter[str]:
+    """Return what was wrong, without figures."""
+    found = (report.breach for report in simulated(places, seeds))
+    return Counter("".join(c for c in breach if not c.isdigit()) for breach in found if breach is not None)
+
+
+# Each is a mistake that a playback could have, and something that tells of it.
+def test_answers_before_the_journal_are_found_out(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgetful(MemoryJournal[Any]):
+        def add(self, entry: Entry[Any]) -> None:
+            if len(self.kept) != 2:
+                super().add(entry)
+
+    monkeypatch.setattr("tests.simulate.places.MemoryJournal", Forgetful)
+    assert breaches(places, range(60))
+
+
+def test_a_partner_of_another_run_is_found_out(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psi.replay.Position.goes_with", lambda *_: True)
+    assert breaches(places, range(300))
+
+
+def test_messages_that_are_sent_twice_under_new_numbers_are_found_out(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = Playback.go_on
+
+    def from_the_first(self: Playback[Any], theirs: Any) -> Any:
+        messages = go_on(self, theirs)
+        return messages[1:] if len(messages) > 1 else messages
+
+    monkeypatch.setattr(Playback, "go_on", from_the_first)
+    assert breaches(places, range(60))
+
+
+def test_a_budget_that_is_not_spent_is_found_out(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.simulate.side.Side._announced", lambda _: None)
+    assert any("before its run was spent" in each for each in breaches(places, range(5)))
+
+
+def test_two_nodes_come_to_the_same_end(tmp_path: Path) -> None:
+    with field_in(tmp_path) as field:
+        reports = [World(seed, field.fresh(), field.loop).run() for seed in range(6)]
+    assert [(report.seed, report.breach) for report in reports if report.breach is not None] == []

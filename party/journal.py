@@ -23,6 +23,8 @@ from veiljoin.messages import WireMessage
 from veiljoin.v1 import session_pb2 as pb
 
 _DIGEST: Final = 32
+# Own messages made, bytes of the own announcement's fingerprint.
+_HEAD: Final = struct.Struct(">QB")
 _SUFFIX: Final = ".message"
 _PARTIAL: Final = ".partial"
 
@@ -57,7 +59,7 @@ class DiskJournal:
 
     def add(self, entry: Entry[WireMessage]) -> None:
         """Add a message; durable once this returns."""
-        body = struct.pack(">Q", entry.made) + codec.encode(entry.message).SerializeToString()
+        body = _packed(entry)
         try:
             _write(self._folder / _name(self._size), body, durable=True)
         except OSError as error:
@@ -68,8 +70,7 @@ class DiskJournal:
         """Put an own message aside."""
         try:
             self._aside.mkdir(mode=0o700, parents=True, exist_ok=True)
-            body = struct.pack(">Q", 0) + codec.encode(message).SerializeToString()
-            _write(self._aside / _name(self._held), body, durable=False)
+            _write(self._aside / _name(self._held), _packed(Entry(0, message)), durable=False)
         except OSError as error:
             raise disk_error(error, self._aside) from None
         self._held += 1
@@ -102,6 +103,11 @@ def _name(number: int) -> str:
     return f"{number:08d}{_SUFFIX}"
 
 
+def _packed(entry: Entry[WireMessage]) -> bytes:
+    message = codec.encode(entry.message).SerializeToString()
+    return _HEAD.pack(entry.made, len(entry.announced)) + entry.announced + message
+
+
 def _write(target: Path, body: bytes, *, durable: bool) -> None:
     partial = target.with_suffix(_PARTIAL)
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -123,10 +129,12 @@ def _read(path: Path) -> Entry[WireMessage] | None:
     """Return what :func:`_write` wrote, ``None`` for a file that is not as it was written."""
     content = path.read_bytes()
     digest, body = content[:_DIGEST], content[_DIGEST:]
-    if len(body) < 8 or hashlib.sha256(body).digest() != digest:
+    if len(body) < _HEAD.size or hashlib.sha256(body).digest() != digest:
         return None
+    made, length = _HEAD.unpack_from(body)
+    rest = body[_HEAD.size :]
     try:
-        envelope = pb.Envelope.FromString(body[8:])
+        envelope = pb.Envelope.FromString(rest[length:])
     except DecodeError:
         return None
-    return Entry(struct.unpack(">Q", body[:8])[0], codec.decode(envelope))
+    return Entry(made, codec.decode(envelope), rest[:length])

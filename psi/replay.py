@@ -42,10 +42,11 @@ class Position:
 
 
 class Entry(NamedTuple, Generic[M]):
-    """A message that was received, and how many own messages had been made when it was accepted."""
+    """A message that was received, how many own messages had been made then, and what the own announcement was."""
 
     made: int
     message: M
+    announced: bytes = b""
 
 
 class Journal(Protocol[M]):
@@ -128,11 +129,7 @@ class Playback(Generic[M]):
         for a journal that is not what it accepted before.
         """
         if not self.position().goes_with(theirs):
-            raise LinkLost(
-                "One of both sides has lost what this run had reached, so it begins anew.",
-                hint="it is started again by itself, with fresh keys",
-                code="begun_anew",
-            )
+            raise _begun_anew()
         self._skip = theirs.received
         waiting = deque([iter((self._first,))])
         for entry in self._journal.entries():
@@ -152,7 +149,7 @@ class Playback(Generic[M]):
         if self.role.copies == copies:
             # After the role: what was made until now may have been needed for it. Before any answer leaves, since
             # that follows from this message.
-            self._journal.add(Entry(self._made, message))
+            self._journal.add(Entry(self._made, message, self._own))
         if answers is None or self._made >= self._skip:
             return answers
         # Our journal has lost its end, so the partner is still ahead of us: there is nobody else who draws.
@@ -186,6 +183,14 @@ class Playback(Generic[M]):
         # The first answer is computed here, which is where the work of a message belongs.
         first = next(answers, None)
         return None if first is None else itertools.chain((first,), answers)
+
+
+def _begun_anew() -> LinkLost:
+    return LinkLost(
+        "One of both sides has lost what this run had reached, so it begins anew.",
+        hint="it is started again by itself, with fresh keys",
+        code="begun_anew",
+    )
 
 
 class _Held(Iterator[M]):

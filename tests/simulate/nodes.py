@@ -91,7 +91,7 @@ class Process:
 
     async def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> Ending:
         """Return how it ends."""
-        ending: Ending = await self.ending
+        ending: Ending = await asyncio.shield(self.ending)
         return ending
 
     async def stop(self) -> None:

@@ -136,6 +136,7 @@ class Side:
         engine = RememberedEngine(engine_for(self.question.suite), run.sets, run.points)  # type: ignore[arg-type]
         hold = self.purse.open(run.standing)
         self._at("reserved")
+        anew = False
         if run.prepared is None:
             prepared = self.question.prepare(self.number, run.seed, self.edition, engine)
             self._at("prepared")
@@ -145,10 +146,15 @@ class Side:
             run.prepared, run.standing, run.edition = prepared, standing, self.edition
             run.sets.known.clear()
             self._at("saved")
+            anew = len(run.book) > 0
         role = self.question.role(self.number, run.seed, run.prepared, engine)
         journal = WatchedJournal(run.book.open(), self._at, self._full)
         playback: Playback[Any] = Playback(role, journal, self._announced)
         self.attempt = Attempt(run, hold, role, playback, link)
+        if anew:
+            # The file may be another one by now, and the seed has served the old one.
+            self.attempt.fault = LinkLost("The prepared set was lost.", code="begun_anew")
+            return
         position = playback.position()
         self._say(f"begins with run {run.number}, {position.received} messages received")
         link.send(self.number, position)

@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo test check check-format check-lint check-types check-imports \
-	check-proto format proto lock bench fuzz faults sizes clean
+	check-proto format proto lock bench fuzz faults simulate sizes clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ faults: $(VENV)/.dev ## SEEDS=10 random faults against two standing nodes, from 
 fuzz: $(VENV)/.dev ## fuzz what parses a partner's bytes: TARGET=token RUNS=1000000 SEED=1, ENGINE=plain without atheris
 	PYTHONPATH=.:proto $(BIN)/python -m tests.fuzz $(TARGET) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ENGINE),--engine $(ENGINE)) $(FUZZ_OPTIONS)
+
+simulate: $(VENV)/.dev ## SEEDS=1000 simulated schedules from seed FIRST=0 on; KIND=protocol | nodes, SEED=n repeats one
+	PYTHONPATH=.:proto $(BIN)/python -m tests.simulate --kind $(or $(KIND),protocol) \
+		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0))
 
 sizes: $(VENV)/.python ## installed size of the base and of the node, against their bars
 	$(BIN)/python tools/sizes.py

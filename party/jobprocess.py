@@ -23,18 +23,10 @@ BEGUN_ANEW: Final = "begun_anew"
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 # How long a process that was told to end may take to clean up.
 GRACE: Final = 5.0
-# What ends an attempt but not the job: the link, a process or room on the disk went away, which comes back.
-_CUTS: Final = frozenset(
-    {
-        "link_lost",
-        "peer_absent",
-        "cancelled",
-        "no_space",
-        "store_unavailable",
-        "engine_unavailable",
-        BEGUN_ANEW,
-    }
-)
+# The disk or the store is out of reach: the job waits until that is mended, however long it takes.
+PAUSES: Final = frozenset({"no_space", "unwritable", "store_unavailable"})
+# What ends an attempt but not the job: the link, a process or the disk went away, which comes back.
+_CUTS: Final = PAUSES | {"link_lost", "peer_absent", "cancelled", "engine_unavailable", BEGUN_ANEW}
 # The same, in the words of the partner's process.
 _PASSING: Final = frozenset({"link_lost", "cancelled", "paused", BEGUN_ANEW})
 # Of these the own process is the cause, so that another attempt may well meet the same.

@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from party.catalogue import Catalogue
-from party.jobprocess import Ending, JobProcess
+from party.jobprocess import PAUSES, Ending, JobProcess
 from party.jobrecords import JobRecord
 from party.jobs import Jobs
 from party.jobstates import JobState
@@ -169,7 +169,7 @@ class Runs:
             if end is not None:
                 end.close()
             # Room on the disk and the store come back.
-            passing = error.code.name in ("no_space", "store_unavailable")
+            passing = error.code.name in PAUSES
             ending = Ending(False, error.code.name, error.message, error.hint, cut=passing)
         async with self._lock:
             if self._runs.get(run.job) is run:
@@ -233,7 +233,7 @@ class Runs:
             await asyncio.to_thread(self.workroom.complete, run.job, run.attempt)
         except UsageError as error:
             self._say(run.job, "not_kept", error)
-            await self._give_up(run, error.code.name, cut=error.code.name == "no_space")
+            await self._give_up(run, error.code.name, cut=error.code.name in PAUSES)
             return
         run.stage, run.process = Stage.COMPLETE, None
         if run.partner_complete:

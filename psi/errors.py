@@ -51,7 +51,7 @@ CODES: Final[dict[str, Code]] = _table(
     ("form_mismatch", 2, "FAILED_PRECONDITION", 422, "input_refused", "identifiers are in another form"),
     ("all_rejected", 2, "FAILED_PRECONDITION", 422, "input_refused", "no row holds a usable identifier"),
     ("file_changed", 2, "ABORTED", 409, "input_refused", "a file changed while the job ran"),
-    ("unwritable", 2, "FAILED_PRECONDITION", 422, "setup_failed", "a folder or file cannot be written"),
+    ("unwritable", 2, "FAILED_PRECONDITION", 422, "paused", "a folder or file cannot be written"),
     ("no_space", 2, "RESOURCE_EXHAUSTED", 507, "paused", "the disk is full"),
     ("port_taken", 2, "UNAVAILABLE", 503, "setup_failed", "the listening address is in use"),
     ("engine_unavailable", 2, "FAILED_PRECONDITION", 503, "paused", "an engine cannot run here"),

@@ -125,14 +125,17 @@ class Playback(Generic[M]):
     def go_on(self, theirs: Position) -> list[Iterator[M]]:
         """Play the journal to the role; returns what is to be sent.
 
-        Raises ``LinkLost`` (``begun_anew``) if the partner's position is of another run, and whatever the role raises
-        for a journal that is not what it accepted before.
+        Raises ``LinkLost`` (``begun_anew``) if the partner's position is of another run, or the journal of another
+        announcement of ours, and whatever the role raises for a journal that is not what it accepted before.
         """
         if not self.position().goes_with(theirs):
             raise _begun_anew()
         self._skip = theirs.received
         waiting = deque([iter((self._first,))])
         for entry in self._journal.entries():
+            if entry.announced not in (b"", self._own):
+                # Our set was lost and prepared again from another file: the seed has served the old one.
+                raise _begun_anew()
             self._make(waiting, entry.made)
             answers = self._accept(entry.message)
             if answers is not None:

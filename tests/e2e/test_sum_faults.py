@@ -86,7 +86,7 @@ def test_a_paillier_worker_that_is_killed_is_named(sandbox: Sandbox, small: Pair
         assert finished.status == CODES["engine_unavailable"].exit
         assert "worker" in finished.error
         (survivor,) = errors_of(finished, "platform")
-        assert survivor["message"] == "The bank ended the job with code setup_failed."
+        assert survivor["message"] == "The bank ended the job with code paused."
         nothing_left(sandbox, job, before)
 
 

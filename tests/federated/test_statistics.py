@@ -627,7 +627,6 @@ def test_evaluation_hands_noise_to_the_check_of_sizes() -> None:
         (mean, (MeanArm(2, 1, 1),), {"confidence": 0.0}),
         (Stage, ("clicked", 1), {"noise": -1.0}),
     ],
-    ids=str,
 )
 def test_impossible_figures_are_refused_without_being_repeated(
     make: Callable[..., object], figures: tuple[object, ...], settings: dict[str, float]

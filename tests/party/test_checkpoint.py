@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from party import checkpoint as module
 from party.checkpoint import PREPARED_FILE, Checkpoint
 from party.datasets import open_dataset
 from party.groups import GroupPreparation, PreparedGroups
-from party.prepare import PreparedSet, Preparation
+from party.prepare import Preparation, PreparedSet
 from party.progress import Progress
 from party.runfolder import RunFolder
 from party.spool import Spool
@@ -63,10 +63,7 @@ def _prepared(kind: str, folder: Path, run: RunFolder) -> Any:
         path = write_csv(
             folder / "groups.csv",
             ["phone", "campaign", "creative", "exposed_at", "cost"],
-            [
-                [phone(n), "spring", f"c{n % 3}", f"2026-03-{1 + n % 4:02d} 08:00:00", "1.5"]
-                for n in range(40)
-            ]
+            [[phone(n), "spring", f"c{n % 3}", f"2026-03-{1 + n % 4:02d} 08:00:00", "1.5"] for n in range(40)]
             + [[phone(99), "autumn", "c9", "2026-03-01 08:00:00", "2"]],
         )
         return GroupPreparation(spec, "platform", open_dataset(path), terms_of(spec, 8), *common).run(rejects)
@@ -80,13 +77,13 @@ def _terms(kind: str) -> SumTerms | None:
 
 
 @pytest.fixture(params=list(KINDS))
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Any, RunFolder]]:
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Any, RunFolder]:
     """A set of each kind that was prepared and saved with a few numbers."""
     kind: str = request.param
     run = RunFolder(tmp_path / "run")
     prepared = _prepared(kind, tmp_path, run)
     run.checkpoint(terms=_terms(kind)).save(prepared, {"reservation": 3, "entry": 7, "persons": 40})
-    yield kind, prepared, run
+    return kind, prepared, run
 
 
 def same(one: Any, two: Any) -> None:

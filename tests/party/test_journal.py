@@ -21,6 +21,7 @@ MESSAGES: list[WireMessage] = [
     *(Chunk(b"s" * 16, Stream.SENDER_POINTS, number, bytes([number + 1]) * 64) for number in range(4)),
     Finish(b"s" * 16, b"t" * 32),
 ]
+ANNOUNCED = b"a" * 32
 
 
 def opened(folder: Path) -> DiskJournal:
@@ -32,7 +33,7 @@ def filled(folder: Path) -> DiskJournal:
     """Return a journal with all messages."""
     journal = opened(folder)
     for number, message in enumerate(MESSAGES):
-        journal.add(Entry(number * 3, message))
+        journal.add(Entry(number * 3, message, ANNOUNCED))
     return journal
 
 
@@ -45,7 +46,9 @@ def test_it_is_there_for_the_next_process(tmp_path: Path) -> None:
     filled(tmp_path)
     journal = opened(tmp_path)
     assert len(journal) == len(MESSAGES) == journal_size(tmp_path / "journal")
-    assert list(journal.entries()) == [Entry(number * 3, message) for number, message in enumerate(MESSAGES)]
+    assert list(journal.entries()) == [
+        Entry(number * 3, message, ANNOUNCED) for number, message in enumerate(MESSAGES)
+    ]
 
 
 def test_nobody_else_may_read_it(tmp_path: Path) -> None:
@@ -175,7 +178,9 @@ def test_a_message_is_flushed_before_it_counts_and_its_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
-    monkeypatch.setattr(module.os, "fsync", lambda handle: steps.append(os.readlink(f"/proc/self/fd/{handle}")))
+    monkeypatch.setattr(
+        module.os, "fsync", lambda handle: steps.append(os.readlink(f"/proc/self/fd/{handle}"))
+    )
     replace = os.replace
 
     def renamed(source: Path, target: Path) -> None:

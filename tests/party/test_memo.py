@@ -57,7 +57,10 @@ def test_what_was_computed_is_known_to_the_next_process(tmp_path: Path) -> None:
 
 def test_inputs_are_told_apart_by_their_parts_and_key(tmp_path: Path) -> None:
     memo = Memo(tmp_path, KEY)
-    made = [memo.get(inputs, 1, lambda n=n: b"%d" % n) for n, inputs in enumerate([(b"ab",), (b"a", b"b"), (b"", b"ab")])]
+    made = [
+        memo.get(inputs, 1, lambda n=n: b"%d" % n)
+        for n, inputs in enumerate([(b"ab",), (b"a", b"b"), (b"", b"ab")])
+    ]
     assert made == [b"0", b"1", b"2"]
     assert Memo(tmp_path, SecretBytes(b"o" * 32)).get((b"ab",), 1, lambda: b"other") == b"other"
 
@@ -107,9 +110,7 @@ def test_forgetting_keeps_the_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, "no_space"), (errno.EIO, "unwritable")])
-def test_a_full_disk_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str
-) -> None:
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: str) -> None:
     memo = Memo(tmp_path, KEY)
 
     def fail(*_: object) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,32 @@ class Process:
         self.ending.set_result(ending)
 
 
+class Threads(ThreadPoolExecutor):
+    """The threads of an event loop, and whether any of them has something to do."""
+
+    under_way = 0
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        Threads.under_way += 1
+        future = super().submit(work, *arguments, **named)
+        # In the loop, after whoever waits for it has been told.
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._over))
+        return future
+
+    @staticmethod
+    def _over() -> None:
+        Threads.under_way -= 1
+
+    @staticmethod
+    async def idle() -> None:
+        """Wait until no thread has anything to do and no task has anything to go on with."""
+        turns = 0
+        while turns < 20:
+            await asyncio.sleep(0.001 if Threads.under_way else 0)
+            turns = 0 if Threads.under_way else turns + 1
+
+
 class Nodes:
     """Both sides' runs over one accepted job; everything that is said and ordered is carried out."""
 
@@ -89,7 +116,7 @@ class Nodes:
     async def settle(self) -> None:
         """Let everything that is under way happen."""
         for _ in range(4):
-            await asyncio.sleep(0.02)
+            await Threads.idle()
             self.pair.talk()
             for side in self.sides:
                 desk = Desk(side.agent, self.runs[side])
@@ -130,7 +157,13 @@ def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
 
 def run(test: Coroutine[Any, Any, None]) -> None:
     """Run a test's coroutine."""
-    asyncio.run(asyncio.wait_for(test, 30))
+
+    async def within() -> None:
+        Threads.under_way = 0
+        asyncio.get_running_loop().set_default_executor(Threads())
+        await asyncio.wait_for(test, 120)
+
+    asyncio.run(within())
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -105,7 +105,7 @@ def test_a_run_that_is_cut_anywhere_comes_to_the_same() -> None:
 
 
 def test_what_was_lost_on_its_way_is_sent_again_byte_for_byte() -> None:
-    total, *learned = uncut()
+    _, *learned = uncut()
     ends = fresh(empty())
     said: dict[Role, list[Message]] = {role: [] for role in Role}
     for role, end in ends.items():
@@ -219,10 +219,26 @@ def test_a_partner_that_comes_back_with_another_announcement_gets_nothing() -> N
     assert {chunk.session for chunk in sent} <= {session}
 
 
+def test_a_set_that_was_prepared_anew_of_another_file_does_not_go_on_under_its_seed() -> None:
+    ends = fresh(empty())
+    for role, end in ends.items():
+        message = end.next()
+        assert message is not None
+        ends[role.other].hear(message)
+    # The partner has lost what it heard, so nothing in its position tells.
+    partner = End(Role.SENDER, MemoryJournal())
+    changed = party(Role.RECEIVER, BOTH, [("", people(*range(5)))])
+    playback: Playback[Message] = Playback(changed.part, MemoryJournal(ends[Role.RECEIVER].journal.kept))
+    with pytest.raises(LinkLost) as raised:
+        playback.go_on(partner.playback.position())
+    assert raised.value.code.name == "begun_anew"
+
+
 def test_a_journal_of_another_run_is_refused() -> None:
     ends = fresh(empty())
     talk(ends, 8)
-    entries = ends[Role.RECEIVER].journal.kept
+    # Without a word of what was announced, the messages themselves tell.
+    entries = [Entry(entry.made, entry.message) for entry in ends[Role.RECEIVER].journal.kept]
     other = End(Role.RECEIVER, MemoryJournal(entries), seed=b"n" * 32)
     position = other.playback.position()
     with pytest.raises(PeerViolation):

@@ -12,13 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.simulate.nodes import World, field_in
+from tests.simulate.field import field_in
+from tests.simulate.nodes import World
 from tests.simulate.protocol import Places, Schedule
 from tests.simulate.report import Report
 from tests.simulate.uncut import known_proofs
 
 _BREACHES: Final = 10
 _TRACE: Final = 80
+# After how many schedules a line tells that it goes on.
+_TOLD: Final = 1_000
 Simulate = Callable[[int, Callable[[str], None]], Report]
 
 
@@ -86,6 +89,8 @@ def _many(simulate: Simulate, kind: str, seeds: range) -> int:
             breaches += 1
             print(f"\n{report.name}: {report.breach}. Repeat it: make simulate KIND={kind} SEED={seed}")
             print("\n".join(trace[-_TRACE:]), flush=True)
+        if done % _TOLD == 0:
+            print(f"{done} schedules, {breaches} wrong", flush=True)
         if breaches >= _BREACHES:
             print(f"\nStopped behind seed {seed}: {breaches} schedules were wrong.")
             break

@@ -1,4 +1,4 @@
-"""A partner that comes back to an old run with another announcement, to have more points masked by the same scalar."""
+"""A partner that comes back to an old run with another announcement, for more points under the same scalar."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from party.memo import RememberedEngine
 from psi.errors import VeiljoinError
 from psi.replay import MemoryJournal, Playback, Position
+from tests.psi.pair import engine_for
 from tests.simulate.judge import Breach
 from tests.simulate.places import DictMemo
-from tests.simulate.questions import EDITIONS, engine_for
+from tests.simulate.questions import EDITIONS
 from tests.simulate.side import Side
 from tests.simulate.wire import Link
 

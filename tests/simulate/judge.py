@@ -23,7 +23,7 @@ class _Sent:
 
 
 class Judge:
-    """Sees all that honest sides send. ``known`` has, per side and seed, what an uncut run sends, where that is known."""
+    """Sees all that honest sides send."""
 
     def __init__(self) -> None:
         self._sent: dict[tuple[int, bytes], _Sent] = {}
@@ -49,9 +49,7 @@ class Judge:
             told.announcement = digest
         before = told.messages.setdefault(told.announcement, {}).setdefault(number, digest)
         if before != digest and (side, seed) not in self.excused:
-            raise Breach(
-                f"side {side} sent another message {number} than before: {type(message).__name__}"
-            )
+            raise Breach(f"side {side} sent another message {number} than before: {type(message).__name__}")
 
     def sequence(self, side: int, seed: bytes) -> dict[int, bytes]:
         """Return the digests of what ``side`` sent under ``seed`` and its last announcement, by number."""

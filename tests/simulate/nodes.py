@@ -8,41 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
-import sqlite3
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from unittest import mock
 
 from party import running
-from party.agent import Agent
 from party.consent import approve
-from party.conversation import Desk
-from party.jobprocess import Ending
 from party.jobrecords import person
 from party.jobstates import JobState
 from party.keeping import SEED_PREFIX
 from party.nodefile import BANK, PLATFORM
-from party.runner import SideConfig
-from party.running import Runs
 from psi.errors import PeerViolation, UsageError
-from tests.party.enrolments import SOFTWARE
-from tests.party.standing_pair import Pair, Side
-from tests.party.test_agent import RULE
+from tests.party.standing_pair import Pair
 from tests.simulate.judge import Breach
+from tests.simulate.member import ANEW, CUT, DIED, FAILED, TOLD, WHOLE, Connection, Member, Process
 from tests.simulate.report import Report
 from tests.simulate.turns import OWNER, TurnLoop
-
-CUT: Final = Ending(False, "link_lost", "It was cut.", cut=True)
-DIED: Final = Ending(False, "process_died", "It was killed.", cut=True)
-ANEW: Final = Ending(False, "begun_anew", "It begins anew.", cut=True, anew=True)
-FAILED: Final = Ending(False, "too_small", "It was too small.")
-TOLD: Final = Ending(False, "peer_aborted", "The partner failed.")
-WHOLE: Final = Ending(True)
 
 WEIGHTS: Final[dict[str, int]] = {
     "disconnect": 10,
@@ -56,8 +39,6 @@ WEIGHTS: Final[dict[str, int]] = {
     "time passes": 3,
     "copy": 6,
 }
-# How many schedules a pair of nodes serves: their stores grow.
-_SERVES: Final = 50
 # How likely a node's loops have their turn: they ask the store, which takes long.
 _TICKS: Final = 0.15
 _POLLS: Final = 0.3
@@ -66,151 +47,6 @@ _ENDS: Final = 0.2
 _STEPS: Final = 4_000
 # A node's ticks and its partner's polls go on for ever, so a schedule ends when nothing changes any more.
 _QUIET: Final = 80
-
-
-class Process:
-    """The process of one attempt; ``world`` is the schedule's."""
-
-    pid = 4242
-    world: World
-
-    def __init__(self, config: SideConfig) -> None:
-        self.config = config
-        self.side = config.side
-        self.partner: Process | None = None
-        self.dialled = False
-        self.ending: Any = self.world.loop.create_future()
-        self.world.started(self)
-
-    @classmethod
-    async def start(cls, config: SideConfig, end: Any = None) -> Process:
-        """Start."""
-        if end is not None:
-            end.close()
-        return cls(config)
-
-    async def follow(self, tell: Callable[[Mapping[str, Any]], None]) -> Ending:
-        """Return how it ends."""
-        ending: Ending = await asyncio.shield(self.ending)
-        return ending
-
-    async def stop(self) -> None:
-        """End by order."""
-        self.end(CUT)
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return bool(self.ending.done())
-
-    def end(self, ending: Ending) -> None:
-        """End."""
-        if self.over:
-            return
-        if ending.done:
-            try:
-                self.config.staging.mkdir()
-                (self.config.staging / "result.json").write_text("{}")
-            except OSError:
-                ending = DIED  # the attempt's folder has gone already
-        self.ending.set_result(ending)
-
-
-@dataclass
-class Connection:
-    """A control stream: messages on their way to each side, and whether it still stands."""
-
-    ways: dict[str, deque[Any]] = field(default_factory=lambda: {BANK: deque(), PLATFORM: deque()})
-    up: bool = True
-
-
-class Member:
-    """One node: its process, that can be started again over the same home."""
-
-    def __init__(self, side: Side, world: World) -> None:
-        self.side = side
-        self.role = side.node.file.role
-        self.world = world
-        self.alive = self.recovered = self.stopped = False
-        self.talks: list[asyncio.Task[Any]] = []
-        self.reader = sqlite3.connect(f"file:{side.node.home.store.path}?mode=ro", uri=True)
-        # What its loops are at: each does one thing at a time.
-        self.hearing = self.polling = self.ticking = False
-
-    def start(self) -> None:
-        """Start a process of this node."""
-        side, world = self.side, self.world
-        self.runs = Runs(side.node, side.jobs, self.role, lambda _: None)
-        self.agent = Agent(side.node, side.jobs, self.role, SOFTWARE, self.runs.get)
-        self.desk = Desk(self.agent, self.runs)
-        self.alive, self.recovered, self.stopped = True, False, False
-        self.hearing = self.polling = self.ticking = False
-        world.task(self.role, self._recover())
-
-    async def _recover(self) -> None:
-        await self.runs.recover()
-        self.recovered = True
-
-    def die(self) -> None:
-        """Be killed, with the processes of its jobs, who see that it is gone."""
-        self.alive = self.stopped = False
-        self.talks.clear()
-        self.world.loop.drop(self.role)
-        for process in self.world.processes:
-            if process.side == self.role and not process.over:
-                process.ending.set_result(DIED)
-        self.world.disconnect()
-
-    async def stop(self) -> None:
-        """Be told to stop."""
-        await self.runs.close()
-        self.stopped = True
-
-    def hush(self) -> None:
-        """End what talks on the connection."""
-        for task in self.talks:
-            task.cancel()
-        self.talks.clear()
-        self.hearing = self.polling = False
-
-    def state(self) -> str:
-        """Where the job is; past the node's own code, which takes longer."""
-        row = self.reader.execute("SELECT state FROM jobs WHERE id = ?", (self.world.job,)).fetchone()
-        return "unknown" if row is None else str(row[0])
-
-    async def hear(self, connection: Connection, message: Any) -> None:
-        """Do what a message leads to."""
-        partner = "acme" if self.role == BANK else "bank"
-        try:
-            answer = await self.desk.ask(lambda: self.agent.receive(partner, message))
-            connection.ways[self.world.other(self.role)].extend(answer.messages)
-            for order in answer.orders:
-                await self.desk.carry_out(order)
-        finally:
-            self.hearing = False
-
-    async def poll(self, connection: Connection) -> None:
-        """Say what there is to say."""
-        partner = "acme" if self.role == BANK else "bank"
-        self.polling = True
-        try:
-            news = await self.desk.ask(lambda: self.agent.news(partner))
-            connection.ways[self.world.other(self.role)].extend(news)
-        finally:
-            self.polling = False
-
-    async def tick(self) -> None:
-        """Renew leases and put in order; at the bank begin a job that is accepted and does not rest."""
-        self.ticking = True
-        runs, job = self.runs, self.world.job
-        try:
-            await runs.renew()
-            await runs.tidy()
-            begins = self.role == BANK and self.world.connection is not None
-            if begins and self.state() == "accepted" and not runs.rests(job) and not runs.busy("acme"):
-                await runs.open(job)
-        finally:
-            self.ticking = False
 
 
 class World:
@@ -236,10 +72,6 @@ class World:
         self.job = ""
         self.members = {BANK: Member(pair.bank, self), PLATFORM: Member(pair.platform, self)}
         self.kind = type("Process", (Process,), {"world": self})
-
-    def other(self, role: str) -> str:
-        """Return the other role."""
-        return PLATFORM if role == BANK else BANK
 
     def talk(self, member: Member, work: Any) -> None:
         """Begin ``work`` of a node that ends with the connection."""
@@ -338,9 +170,10 @@ class World:
         self._tell(f"{self._now:8.2f} {line}")
 
     def _step(self) -> None:
-        pick, steps = self._pick, []
+        pick = self._pick
+        steps: list[Callable[[], None]] = []
         if self.loop.calls:
-            steps += [lambda: self.loop.answer(pick)] * 8
+            steps += [partial(self.loop.answer, pick)] * 8
         for member in self.members.values():
             if member.stopped:
                 member.die()
@@ -348,7 +181,7 @@ class World:
                 steps.append(member.start)
                 continue
             if member.recovered and not member.ticking and pick.random() < _TICKS:
-                steps.append(lambda member=member: self.task(member.role, member.tick()))
+                steps.append(partial(self._tick, member))
         both = [member for member in self.members.values() if member.alive and member.recovered]
         if len(both) == 2:
             if self.connection is None:
@@ -357,16 +190,22 @@ class World:
                 connection = self.connection
                 for member in both:
                     if not member.polling and pick.random() < _POLLS:
-                        steps.append(lambda m=member: self.talk(m, m.poll(connection)))
+                        steps.append(partial(self._poll, member, connection))
                     if connection.ways[member.role] and not member.hearing:
-                        steps += [lambda m=member: self._deliver(m)] * 3
+                        steps += [partial(self._deliver, member)] * 3
         if self._late:
             steps.append(self._deliver_late)
         for process in self.processes:
             if not process.over:
-                steps += [lambda process=process: self._work(process)] * 2
+                steps += [partial(self._work, process)] * 2
         if steps:
             pick.choice(steps)()
+
+    def _tick(self, member: Member) -> None:
+        self.task(member.role, member.tick())
+
+    def _poll(self, member: Member, connection: Connection) -> None:
+        self.talk(member, member.poll(connection))
 
     def _approve(self) -> None:
         platform = self.pair.platform
@@ -508,7 +347,9 @@ class World:
             if steps.count("finish") > 1:
                 raise Breach(f"the {member.role} has finished its job {steps.count('finish')} times")
             if result != (state == "done"):
-                raise Breach(f"the {member.role}'s job is {state}; a result is {'' if result else 'not '}there")
+                raise Breach(
+                    f"the {member.role}'s job is {state}; a result is {'' if result else 'not '}there"
+                )
             work = sorted(path.name for path in (home / "work").glob(f"{job}*"))
             if work:
                 raise Breach(f"the {member.role}'s job is {state} and has left {len(work)} folders behind")
@@ -518,54 +359,3 @@ class World:
                 raise Breach(f"the {member.role} still runs something")
         self.happened["attempts"] += self.pair.bank.jobs.get(job).attempts
         return " and ".join(states)
-
-
-class Field:
-    """What schedules share: a pair of enrolled nodes and a loop."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._count = self._served = 0
-        self.loop = TurnLoop()
-        self.pair = self._anew()
-
-    def _anew(self) -> Pair:
-        self._count += 1
-        folder = self._folder / f"pair{self._count}"
-        folder.mkdir()
-        pair = Pair(folder, RULE)
-        pair.connect()
-        for side in (pair.bank, pair.platform):
-            # No certificate is needed to run a process that is none.
-            side.node.credentials.material = lambda: None  # type: ignore[method-assign,return-value,assignment]
-        return pair
-
-    def fresh(self) -> Pair:
-        """Return the pair for the next schedule."""
-        return self.pair
-
-    def used(self, *, broken: bool) -> None:
-        """Note that a schedule is over; a pair serves some of them, unless one of them has left it ``broken``."""
-        self._served += 1
-        if broken or self._served % _SERVES == 0:
-            self._renew()
-
-    def _renew(self) -> None:
-        self.pair.close()
-        shutil.rmtree(self._folder / f"pair{self._count}", ignore_errors=True)
-        self.pair = self._anew()
-
-    def close(self) -> None:
-        """Close everything."""
-        self.pair.close()
-        self.loop.close()
-
-
-@contextmanager
-def field_in(folder: Path) -> Iterator[Field]:
-    """Give a field in ``folder``."""
-    field = Field(folder)
-    try:
-        yield field
-    finally:
-        field.close()

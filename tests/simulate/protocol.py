@@ -13,8 +13,8 @@ from typing import Any, Final
 from party.home import Home
 from tests.simulate import faults
 from tests.simulate.faults import EXPLAINED, TAMPERING
-from tests.simulate.judge import Breach, Judge
 from tests.simulate.impostor import Impostor
+from tests.simulate.judge import Breach, Judge
 from tests.simulate.places import DiskBook, ListBook
 from tests.simulate.purses import QuickPurse, StorePurse, open_home
 from tests.simulate.questions import SIDES, Question, Sum, draw_match, sums
@@ -42,9 +42,7 @@ class Places:
     def __init__(self) -> None:
         self._open = ExitStack()
         fast = Path("/dev/shm")  # noqa: S108 - nothing secret, and of a name of its own
-        self.folder = Path(
-            self._open.enter_context(TemporaryDirectory(dir=fast if fast.is_dir() else None))
-        )
+        self.folder = Path(self._open.enter_context(TemporaryDirectory(dir=fast if fast.is_dir() else None)))
         self._homes: tuple[Home, Home] | None = None
         self.count = 0
 

@@ -9,10 +9,9 @@ from typing import Protocol
 import numpy as np
 import sqlalchemy as sa
 
-from party.budget import BudgetRules
 from party.guard import Guard, Standing, abandon
 from party.home import Home
-from party.policy import Differencing
+from party.policy import BudgetRules, Differencing
 from party.tables import budget_spent, jobs_seen, ledger_sketch
 from tests.party.jobs import job
 

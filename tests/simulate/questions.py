@@ -31,12 +31,12 @@ from psi.secret import Seed
 from psi.seed import JobRandomness
 from psi.sender import Sender
 from psi.suites import RISTRETTO255, X25519_ELL2, Suite
-from psi.terms import Kind, Role, Terms
+from psi.terms import Kind, Terms
 from tests.federated.keys_for_tests import private_key
 from tests.federated.pair import BOTH, sum_terms
 from tests.federated.test_sum_roles import World, in_the_clear
 from tests.fuzz.remembering import RememberedEngine as RememberedPaillier
-from tests.psi.pair import Tiers, engine_for, people
+from tests.psi.pair import Tiers, people
 from tests.psi.test_roles import expected_matches, expected_overlap
 
 # Sides are numbers: 0 is the receiver, or the value holder; 1 the sender, or the group holder.

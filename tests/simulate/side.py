@@ -20,10 +20,11 @@ from party.transport import aborted
 from psi.errors import PEER_WORDS, LinkLost, PeerViolation, VeiljoinError
 from psi.replay import Playback, Position
 from psi.role import ProtocolRole
+from tests.psi.pair import engine_for
 from tests.simulate.judge import Breach, Judge
 from tests.simulate.places import Book, DictMemo, WatchedJournal
 from tests.simulate.purses import Hold, Purse
-from tests.simulate.questions import EDITIONS, Question, engine_for
+from tests.simulate.questions import EDITIONS, Question
 from tests.simulate.wire import Link
 from veiljoin.messages import Abort, Hello, SignedContract
 
@@ -136,7 +137,6 @@ class Side:
         engine = RememberedEngine(engine_for(self.question.suite), run.sets, run.points)  # type: ignore[arg-type]
         hold = self.purse.open(run.standing)
         self._at("reserved")
-        anew = False
         if run.prepared is None:
             prepared = self.question.prepare(self.number, run.seed, self.edition, engine)
             self._at("prepared")
@@ -146,15 +146,10 @@ class Side:
             run.prepared, run.standing, run.edition = prepared, standing, self.edition
             run.sets.known.clear()
             self._at("saved")
-            anew = len(run.book) > 0
         role = self.question.role(self.number, run.seed, run.prepared, engine)
         journal = WatchedJournal(run.book.open(), self._at, self._full)
         playback: Playback[Any] = Playback(role, journal, self._announced)
         self.attempt = Attempt(run, hold, role, playback, link)
-        if anew:
-            # The file may be another one by now, and the seed has served the old one.
-            self.attempt.fault = LinkLost("The prepared set was lost.", code="begun_anew")
-            return
         position = playback.position()
         self._say(f"begins with run {run.number}, {position.received} messages received")
         link.send(self.number, position)
@@ -277,9 +272,7 @@ class Side:
     def _send(self, attempt: Attempt, message: Any) -> None:
         number, attempt.number = attempt.number, attempt.number + 1
         encoded = attempt.link.send(self.number, message)
-        self.judge.sent(
-            self.number, attempt.run.seed, number, message, encoded, released=attempt.released
-        )
+        self.judge.sent(self.number, attempt.run.seed, number, message, encoded, released=attempt.released)
         self._say(f"sends {number}: {_name(message)}")
 
     # -- ending

@@ -14,9 +14,10 @@ from unittest import mock
 from federated import group_holder, proof, value_holder
 from federated.keys import PaillierPrivateKey
 from party.memo import RememberedEngine
+from tests.psi.pair import engine_for
 from tests.simulate.judge import Breach
 from tests.simulate.places import DictMemo
-from tests.simulate.questions import SIDES, Question, Sum, engine_for
+from tests.simulate.questions import SIDES, Question, Sum
 from veiljoin import codec
 
 

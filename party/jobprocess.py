@@ -37,7 +37,8 @@ _DIED: Final = frozenset({"process_died", "engine_unavailable", BEGUN_ANEW})
 class Ending:
     """How a process ended: with ``done``, or with the ``code`` of an error and its sentence and hint.
 
-    ``cut`` says that another attempt may go on, ``anew`` that it has to begin with a new seed.
+    ``cut`` says that another attempt may go on, ``anew`` that it has to begin with a new seed, ``refused`` that the
+    other side did not take our certificate.
     """
 
     done: bool
@@ -46,6 +47,7 @@ class Ending:
     hint: str = ""
     cut: bool = False
     anew: bool = False
+    refused: bool = False
 
     @property
     def died(self) -> bool:
@@ -141,7 +143,8 @@ def _error(event: Mapping[str, Any]) -> Ending:
     word = event.get("word") if code == "peer_aborted" else None
     cut = code in _CUTS or word in _PASSING
     anew = BEGUN_ANEW in (code, word)
-    return Ending(False, code, str(event.get("message")), str(event.get("hint")), cut, anew)
+    refused = code == "peer_identity" or word == "identity_refused"
+    return Ending(False, code, str(event.get("message")), str(event.get("hint")), cut, anew, refused)
 
 
 def _signal(number: int) -> str:

@@ -12,11 +12,12 @@ import datetime
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from party.catalogue import Catalogue
+from party.certificates import pem_of
 from party.jobprocess import PAUSES, Ending, JobProcess
 from party.jobrecords import JobRecord
 from party.jobs import Jobs
@@ -24,6 +25,7 @@ from party.jobstates import JobState
 from party.keeping import Keeping
 from party.node import Node
 from party.nodefile import BANK
+from party.partners import PartnerState
 from party.passing import INHERITED
 from party.runner import SideConfig
 from party.workroom import Workroom
@@ -50,7 +52,10 @@ class Stage(StrEnum):
 
 @dataclass(slots=True)
 class Run:
-    """One attempt. ``partner_complete``: at the bank, whether the platform's part is whole."""
+    """One attempt. ``partner_complete``: whether the other side's part is whole, and at the platform the job done.
+
+    ``certificate`` is the one that its process has at the platform.
+    """
 
     job: str
     partner: str
@@ -60,6 +65,11 @@ class Run:
     partner_complete: bool = False
     process: JobProcess | None = None
     fault: VeiljoinError | None = None
+    certificate: bytes | None = None
+
+
+def _is_identity(error: VeiljoinError) -> bool:
+    return error.code.name == "peer_identity"
 
 
 class _Rest(NamedTuple):
@@ -173,7 +183,11 @@ class Runs:
             ending = Ending(False, error.code.name, error.message, error.hint, cut=passing)
         async with self._lock:
             if self._runs.get(run.job) is run:
-                await self._ended(run, ending)
+                try:
+                    await self._ended(run, ending)
+                except VeiljoinError as error:
+                    # The store, mostly: what was not noted is noted by `tidy`, once it is back.
+                    self._tell({"event": "fault", "text": error.message, "hint": error.hint})
 
     def _config(self, run: Run, end: socket.socket | None) -> SideConfig:
         node, record = self._node, self._jobs.get(run.job)
@@ -181,6 +195,8 @@ class Runs:
         data = Catalogue(node.home.store, node.clock).get(record.dataset)
         room = self.workroom.room(run.job, run.attempt)
         bank = node.file.role == BANK
+        tls = None if bank else node.credentials.material()
+        run.certificate = None if tls is None else tls.certificate
         return SideConfig(
             side=node.file.role,
             job_table=record.table,
@@ -192,7 +208,7 @@ class Runs:
             address=f"{INHERITED}{end.fileno()}" if end is not None else partner.address or "",
             patience=_DIAL_SECONDS,
             identity=node.credentials.identity(),
-            tls=None if bank else node.credentials.material(),
+            tls=tls,
             partner_san=partner.san,
             home=node.home.folder.absolute(),
             store=node.file.store,
@@ -214,7 +230,10 @@ class Runs:
     async def _ended(self, run: Run, ending: Ending) -> None:
         if run.fault is not None and not ending.done:
             fault = run.fault
-            ending = Ending(False, fault.code.name, fault.message, fault.hint)
+            ending = Ending(False, fault.code.name, fault.message, fault.hint, refused=_is_identity(fault))
+        if ending.refused and await asyncio.to_thread(self._has_newer_certificate, run):
+            # The stream outlived its certificate; on the next one the job goes on.
+            ending = replace(ending, cut=True)
         if not ending.done:
             self._tell(
                 {
@@ -238,6 +257,13 @@ class Runs:
         run.stage, run.process = Stage.COMPLETE, None
         if run.partner_complete:
             await self._finish(run)
+
+    def _has_newer_certificate(self, run: Run) -> bool:
+        """Return whether the partner's node still has access, though its certificate of this attempt has none."""
+        if run.certificate is None:
+            return self._node.partners.get(run.partner).state is PartnerState.ACTIVE
+        current = self._node.credentials.current()
+        return current is not None and pem_of(current.certificate) != run.certificate
 
     # -- ending
 
@@ -281,6 +307,7 @@ class Runs:
                 run = Run(job, "", attempt, Stage.COMPLETE, time.monotonic())
                 self._runs[job] = run
             if run is not None and run.stage is Stage.COMPLETE and run.attempt == attempt:
+                run.partner_complete = True
                 await self._finish(run)
             elif run is None:
                 await self._step(job, lambda: self._jobs.fail(job, self._instance, "result_lost"))
@@ -374,6 +401,7 @@ class Runs:
         """End what others left running, and what has run out: a result is removed before its job expires."""
         for record in await asyncio.to_thread(self._jobs.lapse, self._instance):
             self._tell({"event": "job", "job": record.id, "state": record.state.value, "code": record.code})
+        await self._catch_up()
         await self._sweep()
         for record in await asyncio.to_thread(self._jobs.due):
             job = record.id
@@ -387,6 +415,21 @@ class Runs:
                     continue
                 await asyncio.to_thread(self.workroom.discard, job)
                 await self._step(job, lambda job=job: self._jobs.expire(job, self._instance))  # type: ignore[misc]
+
+    async def _catch_up(self) -> None:
+        """Take the steps that an attempt ended with while the store could not be written."""
+        held = JobState.RUNNING
+        page = await asyncio.to_thread(lambda: self._jobs.list(states=(held,), limit=200))
+        for record in page.jobs:
+            async with self._lock:
+                job, run = record.id, self._runs.get(record.id)
+                if run is not None and run.stage is Stage.COMPLETE and run.partner_complete:
+                    await self._finish(run)
+                elif run is None and record.holder == self._instance:
+                    # Under the lock nobody is between taking the lease and its attempt; but it may have ended since.
+                    now = await asyncio.to_thread(self._jobs.get, job)
+                    if now.state is held and now.holder == self._instance:
+                        await self._retry(job, "not_noted")
 
     async def _sweep(self) -> None:
         """Drop the runs of jobs that have ended, by whatever command or message."""

@@ -62,3 +62,6 @@ def test_nothing_is_lost_doubled_or_half_done(trials: dict[int, Told], seed: int
     assert str(schedule_of(seed).faults[0]).startswith(SEEDS[seed])
     assert trials[seed]["problems"] == [], trials[seed]["schedule"]
     assert set(trials[seed]["states"].values()) <= {"done", "cancelled"}
+    # strace and a disk of its own are not everywhere; the other faults can always be done.
+    (fault,) = trials[seed]["faults"]
+    assert fault[-1] == "done" or fault[0] in ("fsync", "disk_full")

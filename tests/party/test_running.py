@@ -272,6 +272,50 @@ def test_attempts_share_one_seed_until_a_side_has_lost_it(nodes: Nodes) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1])
+def test_an_attempt_that_ends_while_the_store_is_away_is_noted_later(
+    nodes: Nodes, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise UsageError("The store is away.", code="store_unavailable")
+
+    async def test() -> None:
+        processes = await nodes.begin()
+        side = nodes.sides[at]
+        with monkeypatch.context() as patch:
+            patch.setattr(side.jobs, "retry", away)
+            processes[at].end(DIED)
+            while not any(told["event"] == "fault" for told in nodes.told):
+                await asyncio.sleep(0.01)
+        assert nodes.pair.states(nodes.job)[at] == "running"
+        await nodes.runs[side].tidy()
+        assert nodes.pair.states(nodes.job)[at] == "accepted"
+
+    run(test())
+
+
+def test_a_job_is_finished_once_the_store_is_back(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise UsageError("The store is away.", code="store_unavailable")
+
+    async def test() -> None:
+        processes = await nodes.begin()
+        bank = nodes.sides[0]
+        runs = nodes.runs[bank]
+        with monkeypatch.context() as patch:
+            patch.setattr(bank.jobs, "finish", away)
+            runs.get(nodes.job).partner_complete = True  # type: ignore[union-attr]
+            processes[0].end(DONE)
+            while not any(told["event"] == "fault" for told in nodes.told):
+                await asyncio.sleep(0.01)
+        assert nodes.pair.states(nodes.job)[0] == "running"
+        await runs.tidy()
+        assert nodes.pair.states(nodes.job)[0] == "done"
+        assert nodes.folders()[0][0]
+
+    run(test())
+
+
+@pytest.mark.parametrize("at", [0, 1])
 def test_an_error_is_no_cut_and_ends_the_job_on_both_sides(nodes: Nodes, at: int) -> None:
     async def test() -> None:
         processes = await nodes.begin()

@@ -22,18 +22,23 @@ from federated.keys import PaillierPrivateKey
 from federated.stream import StreamKey
 from party.spool import disk_error
 from psi.engines import Engine
+from psi.errors import PeerViolation
 from psi.secret import Scalar, SecretBytes
 
 # The label of the key that names files; nothing of it is ever sent.
 LABEL_MEMO: Final = "veiljoin/v1/memo"
 _COUNT: Final = "computed"
 _DIGEST: Final = 32
+_ELEMENT: Final = 32
+# Elements that are computed and kept together: what is lost when a process dies in the middle of them.
+_PART: Final = 16_384
 
 
 class Memo:
     """Results of one run in ``folder`` by what they were computed from; counts the elements that were computed.
 
-    The count goes on over the attempts of a run: it tells what the run has cost.
+    The count goes on over the attempts of a run: it tells what the run has cost. What a killed process had begun
+    counts whole.
     """
 
     def __init__(self, folder: Path, key: SecretBytes) -> None:
@@ -52,19 +57,25 @@ class Memo:
         known = _read(path)
         if known is not None:
             return known
+        self._count(elements)
         made = compute()
         partial = path.with_suffix(".partial")
         try:
             partial.write_bytes(hashlib.sha256(made).digest() + made)
             os.replace(partial, path)
-            with self._lock:
-                self.computed += elements
-                counting = self._folder / f"{_COUNT}.partial"
-                counting.write_text(str(self.computed), encoding="ascii")
-                os.replace(counting, self._folder / _COUNT)
         except OSError as error:
             raise disk_error(error, self._folder) from None
         return made
+
+    def _count(self, elements: int) -> None:
+        counting = self._folder / f"{_COUNT}.partial"
+        with self._lock:
+            self.computed += elements
+            try:
+                counting.write_text(str(self.computed), encoding="ascii")
+                os.replace(counting, self._folder / _COUNT)
+            except OSError as error:
+                raise disk_error(error, self._folder) from None
 
     def forget(self) -> None:
         """Drop all results, which are kept elsewhere now; the count stays."""
@@ -96,13 +107,27 @@ class RememberedEngine:
 
     def mask(self, points: bytes, scalar: Scalar) -> bytes:
         """Do what the engine does, or return what it did."""
-        return self._points.get((points,), len(points) // 32, lambda: self._engine.mask(points, scalar))
+        compute = self._engine.mask
+
+        def part(data: bytes) -> bytes:
+            return self._points.get((data,), len(data) // _ELEMENT, lambda: compute(data, scalar))
+
+        try:
+            return b"".join(
+                part(points[at : at + _PART * _ELEMENT]) for at in range(0, len(points), _PART * _ELEMENT)
+            )
+        except PeerViolation:
+            # Once more as a whole: the error names the place in the chunk.
+            return compute(points, scalar)
 
     def hash_and_mask(self, tag: bytes, identifiers: Sequence[bytes], scalar: Scalar) -> bytes:
         """Do what the engine does, or return what it did."""
-        inputs = (tag, *identifiers)
         compute = self._engine.hash_and_mask
-        return self._sets.get(inputs, len(identifiers), lambda: compute(tag, identifiers, scalar))
+
+        def part(some: Sequence[bytes]) -> bytes:
+            return self._sets.get((tag, *some), len(some), lambda: compute(tag, some, scalar))
+
+        return b"".join(part(identifiers[at : at + _PART]) for at in range(0, len(identifiers), _PART))
 
     @property
     def processes(self) -> tuple[int, ...]:

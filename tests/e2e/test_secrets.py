@@ -120,8 +120,10 @@ def test_the_search_finds_what_is_there(watched: Watched) -> None:
 def test_the_working_data_was_there_to_be_searched(watched: Watched) -> None:
     names = {seen.name.rpartition("/.veiljoin-")[2].partition("/")[2] for seen in watched.seen}
     for side in ("bank", "platform"):
-        assert "/".join([side, "work", "out", "own-points", "00000000.chunk"]) in names
-        assert any(name.startswith("/".join([side, "work", "in", "received-"])) for name in names)
+        run = "/".join((side, "work", "run"))
+        assert f"{run}/prepared/out/own-points/00000000.chunk" in names
+        for kept in ("journal", "masks", "sets"):
+            assert any(name.startswith(f"{run}/{kept}/") for name in names)
     spilled = [seen for seen in watched.seen if "/spill/" in seen.name and len(seen.content) > 0]
     assert spilled, "the working database spilled nothing; give it less memory"
 

@@ -304,7 +304,7 @@ def test_a_job_is_finished_once_the_store_is_back(nodes: Nodes, monkeypatch: pyt
         with monkeypatch.context() as patch:
             patch.setattr(bank.jobs, "finish", away)
             runs.get(nodes.job).partner_complete = True  # type: ignore[union-attr]
-            processes[0].end(DONE)
+            processes[0].end(Ending(True))
             while not any(told["event"] == "fault" for told in nodes.told):
                 await asyncio.sleep(0.01)
         assert nodes.pair.states(nodes.job)[0] == "running"

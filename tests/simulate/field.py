@@ -1,60 +1,64 @@
-"""What simulated schedules of nodes share: an event loop, and a pair of enrolled nodes for some of them."""
+"""What simulated schedules of nodes share: an event loop, and a pair of enrolled nodes that is put back each time."""
 
 from __future__ import annotations
 
+import datetime
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
 
-from tests.party.standing_pair import Pair
+from party.workroom import RESULTS, WORK
+from tests.party.standing_pair import Pair, Side
 from tests.party.test_agent import RULE
 from tests.simulate.turns import TurnLoop
 
-# How many schedules a pair of nodes serves: their stores grow.
-_SERVES: Final = 50
-
 
 class Field:
-    """What schedules share: a pair of enrolled nodes and a loop."""
+    """A loop, and a pair of nodes whose stores are as after their enrolment whenever a schedule begins."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._count = self._served = 0
         self.loop = TurnLoop()
-        self.pair = self._anew()
-
-    def _anew(self) -> Pair:
-        self._count += 1
-        folder = self._folder / f"pair{self._count}"
-        folder.mkdir()
-        pair = Pair(folder, RULE)
-        pair.connect()
-        for side in (pair.bank, pair.platform):
+        self._pair = Pair(folder, RULE)
+        self._pair.connect()
+        self._sides = (self._pair.bank, self._pair.platform)
+        for side in self._sides:
             # No certificate is needed to run a process that is none.
             side.node.credentials.material = lambda: None  # type: ignore[method-assign,return-value,assignment]
-        return pair
+        self._stores = [_content(side) for side in self._sides]
+        self._time: datetime.datetime = self._pair.clock.time
 
     def fresh(self) -> Pair:
         """Return the pair for the next schedule."""
-        return self.pair
-
-    def used(self, *, broken: bool) -> None:
-        """Note that a schedule is over; a pair serves some of them, unless one of them has left it ``broken``."""
-        self._served += 1
-        if broken or self._served % _SERVES == 0:
-            self._renew()
-
-    def _renew(self) -> None:
-        self.pair.close()
-        shutil.rmtree(self._folder / f"pair{self._count}", ignore_errors=True)
-        self.pair = self._anew()
+        self._pair.clock.time = self._time
+        for side, content in zip(self._sides, self._stores, strict=True):
+            path = _store(side)
+            for suffix in ("-wal", "-shm"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
+            path.write_bytes(content)
+            for name in (WORK, RESULTS):
+                shutil.rmtree(side.folder / name, ignore_errors=True)
+        return self._pair
 
     def close(self) -> None:
         """Close everything."""
-        self.pair.close()
+        self._pair.close()
         self.loop.close()
+
+
+def _store(side: Side) -> Path:
+    path = side.node.home.store.path
+    if path is None:
+        raise RuntimeError("simulated nodes have their store in a file")
+    return path
+
+
+def _content(side: Side) -> bytes:
+    """Return the file of a store, with all that was written."""
+    with closing(sqlite3.connect(_store(side))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return _store(side).read_bytes()
 
 
 @contextmanager

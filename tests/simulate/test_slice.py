@@ -16,7 +16,7 @@ from tests.simulate.protocol import Places, Schedule
 from tests.simulate.report import Report
 from tests.simulate.uncut import known_proofs
 
-SEEDS = range(150)
+SEEDS = range(120)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_whatever_goes_wrong_a_run_comes_to_its_result_or_says_why(places: Place
     reports = simulated(places, SEEDS)
     assert [(report.seed, report.breach) for report in reports if report.breach is not None] == []
     outcomes = Counter(report.outcome for report in reports)
-    assert outcomes["done"] > 120
+    assert outcomes["done"] > 95
     happened: Counter[str] = sum((report.happened for report in reports), Counter())
     for kind in ("cut", "kill", "power", "tear", "lost", "full", "copies ignored", "killed where accepted"):
         assert happened[kind] > 0, kind
@@ -93,5 +93,13 @@ def test_a_budget_that_is_not_spent_is_found_out(places: Places, monkeypatch: py
 
 def test_two_nodes_come_to_the_same_end(tmp_path: Path) -> None:
     with field_in(tmp_path) as field:
-        reports = [World(seed, field.fresh(), field.loop).run() for seed in range(4)]
+        traces: list[list[str]] = [[], [], [], []]
+        reports = [
+            World(seed, field.fresh(), field.loop, trace.append).run()
+            for seed, trace in zip((0, 1, 2, 1), traces, strict=True)
+        ]
     assert [(report.seed, report.breach) for report in reports if report.breach is not None] == []
+    # Job numbers and signatures are another each time.
+    assert [line.partition("'")[0][:40] for line in traces[1][1:]] == [
+        line.partition("'")[0][:40] for line in traces[3][1:]
+    ]

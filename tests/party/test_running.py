@@ -284,8 +284,8 @@ def test_an_attempt_that_ends_while_the_store_is_away_is_noted_later(
         with monkeypatch.context() as patch:
             patch.setattr(side.jobs, "retry", away)
             processes[at].end(DIED)
-            while not any(told["event"] == "fault" for told in nodes.told):
-                await asyncio.sleep(0.01)
+            await nodes.settle()
+        assert any(told["event"] == "fault" for told in nodes.told)
         assert nodes.pair.states(nodes.job)[at] == "running"
         await nodes.runs[side].tidy()
         assert nodes.pair.states(nodes.job)[at] == "accepted"
@@ -305,8 +305,8 @@ def test_a_job_is_finished_once_the_store_is_back(nodes: Nodes, monkeypatch: pyt
             patch.setattr(bank.jobs, "finish", away)
             runs.get(nodes.job).partner_complete = True  # type: ignore[union-attr]
             processes[0].end(Ending(True))
-            while not any(told["event"] == "fault" for told in nodes.told):
-                await asyncio.sleep(0.01)
+            await nodes.settle()
+        assert any(told["event"] == "fault" for told in nodes.told)
         assert nodes.pair.states(nodes.job)[0] == "running"
         await runs.tidy()
         assert nodes.pair.states(nodes.job)[0] == "done"

@@ -19,7 +19,7 @@ from party.results import audience_rows
 from party.spool import Spool, disk_error
 from party.workspace import DiskKeep, Workspace
 from psi.errors import UsageError, VeiljoinError
-from psi.messages import Chunk, Stream, Tier
+from psi.messages import Tier
 from psi.results import AudienceResult
 from psi.terms import Role
 from tests.psi.pair import match, party, people, terms_for
@@ -45,10 +45,20 @@ COLUMNS = "row_number UBIGINT, tier UTINYINT"
 def test_the_folder_is_private_and_gone_at_the_end(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "work space;"
     with Workspace(folder) as workspace:
-        workspace.spool("out").put("own-points", 0, b"x")
-        for path in (folder, folder / "spill", folder / "out", folder / "out" / "own-points"):
+        workspace.spool().put("own-points", 0, b"x")
+        out = folder / "prepared" / "out"
+        for path in (folder, folder / "spill", folder / "prepared", out, out / "own-points"):
             assert mode(path) == 0o700
     assert not folder.exists()
+
+
+def test_a_prepared_set_elsewhere_outlives_the_workspace(tmp_path: Path) -> None:
+    with Workspace(tmp_path / "work", None, tmp_path / "run" / "prepared") as workspace:
+        workspace.spool().put("own-points", 0, b"x")
+        workspace.prepared_file("origin.raw").write_bytes(b"y")
+    assert not (tmp_path / "work").exists()
+    assert mode(tmp_path / "run" / "prepared") == 0o700
+    assert (tmp_path / "run" / "prepared" / "origin.raw").read_bytes() == b"y"
 
 
 def test_it_is_gone_after_an_error_too(tmp_path: Path) -> None:
@@ -194,8 +204,6 @@ def test_a_spool_keeps_chunks_by_stream_and_number(tmp_path: Path) -> None:
     spool.put("own-points", 0, b"again")
     assert spool.get("own-points", 0) == b"again"
     assert not list(tmp_path.rglob("*.partial"))
-    spool.received(Chunk(bytes(16), Stream.SENDER_POINTS, 3, b"received"))
-    assert spool.get("received-sender-points", 3) == b"received"
 
 
 def test_a_chunk_is_durable_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from party.jobstates import JobState as State
 from party.node import Node
 from party.nodefile import BANK
 from party.preflight_agent import PreflightAgent
-from party.running import Run, Stage
+from party.run import Run, Stage
 from psi.errors import CODES, UsageError
 from psi.suites import PROTOCOL_VERSION
 from veiljoin.control_messages import (
@@ -74,8 +74,10 @@ class Answer:
     orders: tuple[Order, ...] = ()
 
 
-# What was last said of a job: its state, and of which attempt how far.
-_Said = tuple[State, int, str]
+# What was last said of a job: its state, and of which attempt how far. ``None``: something, in an answer.
+_Now = tuple[State, int, str]
+# The same of each job, on one connection.
+Said = dict[str, _Now | None]
 
 
 class Agent:
@@ -90,7 +92,7 @@ class Agent:
         self._software = software
         self._run_of = run_of
         self._bank = node.file.role == BANK
-        self._said: dict[str, dict[str, _Said]] = {}
+        self._said: dict[str, Said] = {}
         # At the platform: which of the bank's attempts was the last that began here.
         self._attempts: dict[str, int] = {}
         self.catalogue = Catalogue(node.home.store, node.clock)
@@ -106,14 +108,20 @@ class Agent:
         now = int(self._node.clock().timestamp())
         return ControlHello(PROTOCOL_VERSION, self._software, now, self.catalogue.entries(), told)
 
-    def connected(self, partner_name: str) -> None:
-        """Begin anew with a partner whose control stream has just begun."""
+    def connected(self, partner_name: str) -> Said:
+        """Begin anew with a partner whose control stream has just begun; returns what was said on it: nothing."""
         self._said[partner_name] = {}
         self.preflights.connected(partner_name)
+        return self._said[partner_name]
 
-    def news(self, partner_name: str) -> list[ControlMessage]:
-        """Return what is to be said to a partner that was not said on this connection."""
+    def news(self, partner_name: str, connection: Said | None = None) -> list[ControlMessage]:
+        """Return what is to be said to a partner that was not said on this connection.
+
+        A connection that a newer one has taken the place of says nothing: that would be lost with it.
+        """
         said = self._said.setdefault(partner_name, {})
+        if connection is not None and connection is not said:
+            return []
         messages: list[ControlMessage | None] = []
         clear: set[str] = set()
         if self._bank:
@@ -163,10 +171,11 @@ class Agent:
 
     # -- speaking
 
-    def _now(self, record: JobRecord) -> _Said:
+    def _now(self, record: JobRecord) -> _Now:
         run = self._run_of(record.id)
         if run is None:
-            return record.state, 0, ""
+            # An attempt that came and went between two looks is news as well.
+            return record.state, -record.attempts, ""
         self._attempts[record.id] = run.attempt
         return record.state, run.attempt, run.stage.value
 
@@ -174,7 +183,7 @@ class Agent:
         signature = sign_contract(self._node.credentials.identity(), bytes.fromhex(record.digest), "bank")
         return self._jobs.propose(record.id, node(self._instance), signature)
 
-    def _live(self, record: JobRecord, before: _Said | None) -> ControlMessage:
+    def _live(self, record: JobRecord, before: _Now | None) -> ControlMessage:
         """Return what is said of a job that has not ended."""
         job, run = record.id, self._run_of(record.id)
         if self._bank:
@@ -223,6 +232,9 @@ class Agent:
 
     def _about(self, record: JobRecord, message: Accept | Refuse | Cancel | Start | JobState) -> Answer:
         job = record.id
+        if not record.state.ended:
+            # The partner knows the job, so it has to be told the end of it, also if that comes before our next look.
+            self._said.setdefault(record.partner, {}).setdefault(job, None)
         if record.state.ended:
             if isinstance(message, Cancel | Refuse) or self._ended_word(message):
                 return Answer()

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from party.agent import Agent, Do, Order
+from party.agent import Agent, Do, Order, Said
 from party.ledger import write_private
 from party.running import Runs
 from party.spool import disk_error
@@ -42,6 +42,7 @@ class Desk:
         self.agent = agent
         self.runs = runs
         self._turn = asyncio.Lock()
+        self._steps: set[asyncio.Future[None]] = set()
 
     async def ask(self, question: Callable[[], T]) -> T:
         """Return the agent's answer, from a thread: it reads the store."""
@@ -49,7 +50,18 @@ class Desk:
             return await asyncio.to_thread(question)
 
     async def carry_out(self, order: Order) -> None:
-        """Do what a message asks."""
+        """Do what a message asks, to its end: also if the stream that it came over breaks meanwhile."""
+        step = asyncio.ensure_future(self._carry_out(order))
+        self._steps.add(step)
+        step.add_done_callback(self._done)
+        await asyncio.shield(step)
+
+    def _done(self, step: asyncio.Future[None]) -> None:
+        self._steps.discard(step)
+        if not step.cancelled():
+            step.exception()  # told to whoever still waits; what was not noted is noted by the attempts' `tidy`
+
+    async def _carry_out(self, order: Order) -> None:
         runs, job = self.runs, order.job
         match order.do:
             case Do.BEGIN:
@@ -76,6 +88,7 @@ class Conversation:
         self._silence = silence
         self._outbox: asyncio.Queue[ControlMessage] = asyncio.Queue(256)
         self._greeted: ControlHello | None = None
+        self._said: Said | None = None
 
     async def say(self, message: ControlMessage) -> None:
         """Send ``message`` when its turn comes."""
@@ -99,7 +112,7 @@ class Conversation:
                 hint="update the older of the two nodes",
             )
         await self._desk.ask(lambda: agent.receive(partner, hello))
-        await self._desk.ask(lambda: agent.connected(partner))
+        self._said = await self._desk.ask(lambda: agent.connected(partner))
         begun()
         async with asyncio.TaskGroup() as tasks:
             for work in (self._listen(), self._speak(), self._poll()):
@@ -138,7 +151,7 @@ class Conversation:
     async def _poll(self) -> None:
         agent, partner = self._desk.agent, self._link.partner
         while True:
-            for message in await self._desk.ask(lambda: agent.news(partner)):
+            for message in await self._desk.ask(lambda: agent.news(partner, self._said)):
                 await self.say(message)
             await asyncio.sleep(POLL_SECONDS)
 

@@ -116,7 +116,7 @@ class Ledger:
                     f"The input from dataset {self._dataset} waited for the partner for longer than the ledger "
                     "keeps it.",
                     hint="start the job again",
-                    code="peer_absent",
+                    code="begun_anew",
                 )
             if row.released:
                 return  # by an earlier attempt of the same run

@@ -12,9 +12,8 @@ import datetime
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final
 
 from party.catalogue import Catalogue
 from party.certificates import pem_of
@@ -27,6 +26,7 @@ from party.node import Node
 from party.nodefile import BANK
 from party.partners import PartnerState
 from party.passing import INHERITED
+from party.run import Rest, Run, Stage
 from party.runner import SideConfig
 from party.workroom import Workroom
 from psi.errors import PeerViolation, UsageError, VeiljoinError
@@ -42,42 +42,8 @@ _LONGEST_REST: Final = 60.0
 Tell = Callable[[dict[str, Any]], None]
 
 
-class Stage(StrEnum):
-    """How far an attempt is."""
-
-    WAITING = "waiting"  # at the bank, for the partner's stream
-    WORKING = "working"
-    COMPLETE = "complete"  # the own part is whole, the other side's may not be
-
-
-@dataclass(slots=True)
-class Run:
-    """One attempt. ``partner_complete``: whether the other side's part is whole, and at the platform the job done.
-
-    ``certificate`` is the one that its process has at the platform.
-    """
-
-    job: str
-    partner: str
-    attempt: int
-    stage: Stage
-    since: float
-    partner_complete: bool = False
-    process: JobProcess | None = None
-    fault: VeiljoinError | None = None
-    certificate: bytes | None = None
-
-
 def _is_identity(error: VeiljoinError) -> bool:
     return error.code.name == "peer_identity"
-
-
-class _Rest(NamedTuple):
-    """How many attempts in a row were cut without progress, how far they were, and until when the job rests."""
-
-    cuts: int
-    reached: int
-    until: float
 
 
 class Runs:
@@ -96,7 +62,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self.workroom = Workroom(node.home.folder.absolute())
         self._keeping = Keeping(node, self.workroom)
-        self._resting: dict[str, _Rest] = {}
+        self._resting: dict[str, Rest] = {}
 
     def get(self, job: str) -> Run | None:
         """Return the attempt of ``job`` that is under way here."""
@@ -291,10 +257,15 @@ class Runs:
         """At the bank: note that the platform's part of ``attempt`` is whole."""
         async with self._lock:
             run = self._runs.get(job)
-            if run is not None and run.attempt == attempt and run.stage is not Stage.WAITING:
-                run.partner_complete = True
-                if run.stage is Stage.COMPLETE:
-                    await self._finish(run)
+            if run is None or run.stage is Stage.WAITING:
+                return
+            if run.attempt != attempt:
+                # A process of an earlier attempt dialled late and was taken for this one's.
+                await self._give_up(run, "peer_cut", cut=True)
+                return
+            run.partner_complete = True
+            if run.stage is Stage.COMPLETE:
+                await self._finish(run)
 
     async def settle(self, job: str, attempt: int) -> None:
         """At the platform: the bank has ended the job with ``attempt``; do the same with the own part of it."""
@@ -319,6 +290,10 @@ class Runs:
             await self._drop(run.job)
             await self._end_run(run.job)
             return
+        await self._publish(run)
+
+    async def _publish(self, run: Run) -> None:
+        """Move the part of an attempt that ended its job to the results."""
         self._runs.pop(run.job, None)
         try:
             folder = await asyncio.to_thread(self.workroom.publish, run.job, run.attempt)
@@ -343,7 +318,7 @@ class Runs:
         last = self._resting.get(job)
         cuts = 0 if last is None or reached > last.reached else last.cuts + 1
         pause = min(_LONGEST_REST, _FIRST_REST * 2**cuts)
-        self._resting[job] = _Rest(cuts, reached, time.monotonic() + pause)
+        self._resting[job] = Rest(cuts, reached, time.monotonic() + pause)
         await self._step(
             job, lambda: self._jobs.retry(job, self._instance, code, reached=reached, counts=died)
         )
@@ -391,11 +366,19 @@ class Runs:
                     raise
                 async with self._lock:
                     if self._runs.get(run.job) is run:
-                        await self._drop(run.job)
-                        await self._end_run(run.job)
+                        await self._lost(run)
                 continue
             if run.stage is Stage.WAITING and time.monotonic() - run.since > JOIN_SECONDS:
                 await self.cut(run.job, "peer_absent")
+
+    async def _lost(self, run: Run) -> None:
+        """Leave a job that is no longer ours to run: it was cancelled or taken over, or is done."""
+        record = await asyncio.to_thread(self._jobs.get, run.job)
+        if run.stage is Stage.COMPLETE and record.state is JobState.DONE:
+            await self._publish(run)  # who had ended it was stopped before this
+            return
+        await self._drop(run.job)
+        await self._end_run(run.job)
 
     async def tidy(self) -> None:
         """End what others left running, and what has run out: a result is removed before its job expires."""

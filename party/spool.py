@@ -37,7 +37,14 @@ class Spool:
 
     def get(self, stream: str, sequence: int) -> bytes:
         """Return chunk ``sequence`` of ``stream``."""
-        return (self._folder / stream / f"{sequence:08d}.chunk").read_bytes()
+        try:
+            return (self._folder / stream / f"{sequence:08d}.chunk").read_bytes()
+        except FileNotFoundError:
+            raise UsageError(
+                f"A chunk of the prepared set in {self._folder} is gone.",
+                hint="between nodes the run begins anew by itself; leave working folders alone",
+                code="begun_anew",
+            ) from None
 
 
 def disk_error(error: OSError, folder: Path) -> UsageError:

@@ -245,9 +245,9 @@ schedule_runs = sa.Table(
     sqlite_autoincrement=True,
 )
 # One row per preflight of a job at this side (`run` is its id on the wire), and one per wish of a person about it
-# (`wish`: "again" or "without"). `digest` is the contract's hash, `facts` a hash over what was tried, `own` and `peer`
-# the word of each side once it is known; `detail` and `hint` say what is wrong on this side. A job may not be here:
-# a platform is asked about drafts.
+# (`wish`: "again" or "without"). `digest` is the contract's hash, `facts` a hash over what was tried, `own` and
+# `peer` the word of each side once it is known; `detail` and `hint` say what is wrong on this side. A job may not be
+# here: a platform is asked about drafts.
 preflights = sa.Table(
     "preflights",
     METADATA,

@@ -19,7 +19,7 @@ from party.consent import consider
 from party.contract import DatasetFacts, draft
 from party.identity import sign_contract
 from party.jobfile import parse_job, read_table
-from party.running import Run
+from party.run import Run
 from party.tables import METADATA, jobs
 from psi.errors import UsageError
 from tests.fuzz.draws import Draws

@@ -21,7 +21,7 @@ from party.node import Node
 from party.nodefile import BANK, PLATFORM, NodeFile, bank_ports
 from party.partners import PartnerState, put
 from party.preflights import Preflights
-from party.running import Run, Stage
+from party.run import Run, Stage
 from tests.party.blankstore import write_store
 from tests.party.enrolments import SOFTWARE, Clock
 from veiljoin.control_messages import ControlMessage

@@ -11,7 +11,7 @@ import pytest
 from party.agent import Do, Order
 from party.consent import approve
 from party.jobrecords import person
-from party.running import Stage
+from party.run import Stage
 from psi.errors import PeerViolation, PolicyRefusal, UsageError
 from tests.party.standing_pair import TABLE, Pair
 from veiljoin.control_messages import Accept, Cancel, JobState, Propose, Start

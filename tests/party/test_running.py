@@ -17,8 +17,9 @@ from party.conversation import Desk
 from party.jobprocess import Ending
 from party.jobrecords import person
 from party.jobsteps import MAX_ATTEMPTS
+from party.run import Stage
 from party.runner import SideConfig
-from party.running import Runs, Stage
+from party.running import Runs
 from psi.errors import PeerViolation, UsageError
 from tests.party.standing_pair import Pair, Side
 from tests.party.test_agent import RULE

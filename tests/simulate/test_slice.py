@@ -91,12 +91,17 @@ def test_a_budget_that_is_not_spent_is_found_out(places: Places, monkeypatch: py
     assert any("before its run was spent" in each for each in breaches(places, range(5)))
 
 
+# Each of these had lost a result, or stood still, before what it found was mended.
+FOUND = (12, 17, 52, 61, 76)
+
+
 def test_two_nodes_come_to_the_same_end(tmp_path: Path) -> None:
+    seeds = (0, 1, 2, 1, *FOUND)
     with field_in(tmp_path) as field:
-        traces: list[list[str]] = [[], [], [], []]
+        traces: list[list[str]] = [[] for _ in seeds]
         reports = [
             World(seed, field.fresh(), field.loop, trace.append).run()
-            for seed, trace in zip((0, 1, 2, 1), traces, strict=True)
+            for seed, trace in zip(seeds, traces, strict=True)
         ]
     assert [(report.seed, report.breach) for report in reports if report.breach is not None] == []
     # Job numbers and signatures are another each time.

@@ -38,13 +38,17 @@ class Memo:
     """Results of one run in ``folder`` by what they were computed from; counts the elements that were computed.
 
     The count goes on over the attempts of a run: it tells what the run has cost. What a killed process had begun
-    counts whole.
+    counts whole. Without ``keep``, for a run that ends with its process, it counts and remembers nothing.
     """
 
-    def __init__(self, folder: Path, key: SecretBytes) -> None:
+    def __init__(self, folder: Path, key: SecretBytes, *, keep: bool = True) -> None:
         self._folder = folder
         self._key = key
+        self._keep = keep
         self._lock = threading.Lock()
+        self.computed = 0
+        if not keep:
+            return
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -53,6 +57,9 @@ class Memo:
 
     def get(self, inputs: Sequence[bytes], elements: int, compute: Callable[[], bytes]) -> bytes:
         """Return what ``compute`` made, or makes now, of ``inputs``: ``elements`` elements of work."""
+        if not self._keep:
+            self._count(elements)
+            return compute()
         path = self._folder / self._name(inputs)
         known = _read(path)
         if known is not None:
@@ -71,6 +78,8 @@ class Memo:
         counting = self._folder / f"{_COUNT}.partial"
         with self._lock:
             self.computed += elements
+            if not self._keep:
+                return
             try:
                 counting.write_text(str(self.computed), encoding="ascii")
                 os.replace(counting, self._folder / _COUNT)
@@ -79,19 +88,22 @@ class Memo:
 
     def forget(self) -> None:
         """Drop all results, which are kept elsewhere now; the count stays."""
-        for path in self._folder.iterdir():
+        for path in self._folder.glob("*"):
             if path.name != _COUNT:
                 path.unlink(missing_ok=True)
+
+    def parts(self, elements: int) -> range:
+        """Return where the parts begin in which so many elements are computed and kept."""
+        return range(0, elements, _PART if self._keep else max(1, elements))
 
     def remove(self) -> None:
         """Remove the folder."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _name(self, inputs: Sequence[bytes]) -> str:
-        digest = hmac.new(self._key.reveal(), digestmod="sha256")
-        for part in inputs:
-            digest.update(struct.pack(">Q", len(part)))
-            digest.update(part)
+        lengths = struct.pack(f">{len(inputs)}Q", *map(len, inputs))
+        digest = hmac.new(self._key.reveal(), struct.pack(">Q", len(inputs)) + lengths, "sha256")
+        digest.update(b"".join(inputs))
         return digest.hexdigest()[:40]
 
 
@@ -113,9 +125,8 @@ class RememberedEngine:
             return self._points.get((data,), len(data) // _ELEMENT, lambda: compute(data, scalar))
 
         try:
-            return b"".join(
-                part(points[at : at + _PART * _ELEMENT]) for at in range(0, len(points), _PART * _ELEMENT)
-            )
+            parts = self._points.parts(-(-len(points) // _ELEMENT))
+            return b"".join(part(points[at * _ELEMENT : (at + parts.step) * _ELEMENT]) for at in parts)
         except PeerViolation:
             # Once more as a whole: the error names the place in the chunk.
             return compute(points, scalar)
@@ -127,7 +138,8 @@ class RememberedEngine:
         def part(some: Sequence[bytes]) -> bytes:
             return self._sets.get((tag, *some), len(some), lambda: compute(tag, some, scalar))
 
-        return b"".join(part(identifiers[at : at + _PART]) for at in range(0, len(identifiers), _PART))
+        parts = self._sets.parts(len(identifiers))
+        return b"".join(part(identifiers[at : at + parts.step]) for at in parts)
 
     @property
     def processes(self) -> tuple[int, ...]:

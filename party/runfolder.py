@@ -54,10 +54,13 @@ class RunFolder:
         except OSError as error:
             raise disk_error(error, self.prepared) from None
 
-    def memos(self, randomness: JobRandomness) -> tuple[Memo, Memo]:
-        """Return what remembers masks of the own set, and those of the partner's points with the ciphertexts."""
+    def memos(self, randomness: JobRandomness, *, keep: bool) -> tuple[Memo, Memo]:
+        """Return what remembers masks of the own set, and those of the partner's points with the ciphertexts.
+
+        Without ``keep`` both only count: the run ends with its process.
+        """
         key = randomness.key(LABEL_MEMO)
-        return Memo(self._folder / _SETS, key), Memo(self._folder / _MASKS, key)
+        return Memo(self._folder / _SETS, key, keep=keep), Memo(self._folder / _MASKS, key, keep=keep)
 
     def journal(self, aside: Path) -> DiskJournal:
         """Return the journal; what it holds back for one link goes to the folder ``aside``."""

@@ -280,7 +280,7 @@ class SideRun:
         randomness = JobRandomness(config.seed or new_seed(), self._contract.hash)
         self._open.callback(randomness.destroy)
         folder = RunFolder(config.run or config.work / "run")
-        sets, masks = folder.memos(randomness)
+        sets, masks = folder.memos(randomness, keep=config.run is not None)
         engine = RememberedEngine(self._open_engine(), sets, masks)
         checkpoint = folder.checkpoint(terms=self._sum_terms())
         held = checkpoint.extra() if config.run is not None else None

@@ -166,3 +166,13 @@ def test_ciphertexts_are_made_once_and_are_the_engines(tmp_path: Path) -> None:
         assert engine.decrypt(key, made[0] + made[1]) == [1, 2, 3, 1, 2, 3]
     finally:
         engine.close()
+
+
+def test_a_memo_that_keeps_nothing_counts_all_the_same(tmp_path: Path) -> None:
+    memo = Memo(tmp_path / "masks", KEY, keep=False)
+    made = iter((b"one", b"two"))
+    assert [memo.get((b"a",), 7, lambda: next(made)) for _ in range(2)] == [b"one", b"two"]
+    assert memo.computed == 14
+    assert list(memo.parts(100_000)) == [0]
+    memo.forget()
+    assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,10 @@ class DictMemo:
         self.computed = 0
         self.moment: Moment = lambda _: None
 
+    def parts(self, elements: int) -> range:
+        """Where the parts begin: one for all."""
+        return range(0, elements, max(1, elements))
+
     def get(self, inputs: Sequence[bytes], elements: int, compute: Callable[[], bytes]) -> bytes:
         """Return what is known, or compute and keep it."""
         self.moment("computing")

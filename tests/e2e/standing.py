@@ -20,7 +20,9 @@ from tests.e2e.ports import free_ports
 
 PARTNER: Final = "acme"
 # Where processes of jobs can be held: one side's, in a phase.
-HELD: Final = "bank:order platform:order platform:agree bank:exchange platform:exchange"
+HELD: Final = (
+    "bank:order platform:order platform:agree bank:exchange platform:exchange bank:write platform:write"
+)
 
 
 class Standing:

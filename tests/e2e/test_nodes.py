@@ -140,7 +140,8 @@ def test_what_a_run_keeps_to_go_on_with_names_nobody(
     ran(standing, job)
     for home in homes:
         for kept in ("journal", "masks", "sets"):
-            assert any(each.name.startswith(f"{home}/work/{job}/{kept}/") for each in seen), (home, kept)
+            folder = f"{home / 'work' / job / kept}{os.sep}"
+            assert any(each.name.startswith(folder) for each in seen), (home, kept)
     with Node.open(standing.bank) as node:
         (record,) = (each for each in Jobs(node.home.store, node.file.role).list().jobs if each.id == job)
     search, numbers = identifiers(small)

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any, Final
 
-from cli.server import shown_time
+from cli.server import actor, shown_time
 from party.backup import save
 from party.node import Node
 from party.restoring import restore as restore_home
@@ -51,8 +51,15 @@ _TEXT: Final = {
 
 def backup(arguments: argparse.Namespace) -> int:
     """Save a node; returns the exit status."""
+    who = actor(arguments)
     with Node.open(arguments.home) as node:
-        saved = save(node, arguments.out, with_results=arguments.with_results, with_key=arguments.with_key)
+        saved = save(
+            node,
+            arguments.out,
+            with_results=arguments.with_results,
+            with_key=arguments.with_key,
+            actor=who,
+        )
     facts: dict[str, Any] = {
         "out": str(arguments.out),
         "node": saved.node,
@@ -75,7 +82,7 @@ def backup(arguments: argparse.Namespace) -> int:
 
 def restore(arguments: argparse.Namespace) -> int:
     """Make a home from a backup; returns the exit status."""
-    restored = restore_home(arguments.file, arguments.home, arguments.key)
+    restored = restore_home(arguments.file, arguments.home, arguments.key, actor=actor(arguments))
     saved = restored.saved
     facts = {
         "home": str(arguments.home),

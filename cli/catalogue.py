@@ -25,7 +25,9 @@ _TEXT: Final = {
     "en": {
         "added": "{name}: {persons:,} persons with {form} in {path}; {rejected:,} of {rows:,} rows cannot be used.",
         "shown": "Partners are shown the name, the columns ({columns}) and the size to two digits.",
-        "own": "{name:<24}  {form:<20}  {persons:>12,}  {path}",
+        "own": "{name:<24}  {form:<20}  {persons:>12,}  {stated:<16}  {path}",
+        "unstated": "no basis",
+        "no_basis": "Its consent basis is not stated, and the auditor is told so; --basis states it.",
         "theirs": "{name:<24}  {form:<20}  about {persons:>10,}  {columns}",
         "seen": "as {partner} told at {seen}:",
         "warning": "Warning: {warning}",
@@ -35,7 +37,9 @@ _TEXT: Final = {
     "zh": {
         "added": "{name}：{path} 中有 {persons:,} 人，标识为 {form}；{rows:,} 行中有 {rejected:,} 行不可用。",
         "shown": "合作方可见名称、列名（{columns}）和两位有效数字的规模。",
-        "own": "{name:<24}  {form:<20}  {persons:>12,}  {path}",
+        "own": "{name:<24}  {form:<20}  {persons:>12,}  {stated:<16}  {path}",
+        "unstated": "未说明依据",
+        "no_basis": "未说明数据使用依据，审计方会看到这一点；可用 --basis 说明。",
         "theirs": "{name:<24}  {form:<20}  约 {persons:>10,}  {columns}",
         "seen": "{partner} 于 {seen} 告知：",
         "warning": "警告：{warning}",
@@ -79,6 +83,7 @@ def add(arguments: argparse.Namespace) -> int:
             who,
             delimiter=arguments.delimiter,
             encoding=arguments.encoding,
+            basis=arguments.basis,
             replace=arguments.replace,
         )
     facts = {
@@ -88,6 +93,7 @@ def add(arguments: argparse.Namespace) -> int:
         "persons": added.persons,
         "rows": found.rows,
         "rejected": found.rejected.total(),
+        "basis": added.basis,
     }
     warning = _doubt(added, arguments.region)
     if arguments.json:
@@ -97,6 +103,8 @@ def add(arguments: argparse.Namespace) -> int:
     text = _TEXT[arguments.lang]
     print(text["added"].format(**facts))
     print(text["shown"].format(columns=", ".join(added.columns)))
+    if added.basis is None:
+        print(text["no_basis"])
     if warning is not None:
         print(text["warning"].format(warning=warning))
     return 0
@@ -124,7 +132,14 @@ def list_datasets(arguments: argparse.Namespace) -> int:
             told = catalogue.told(node.partners.get(arguments.partner).name)
     if arguments.partner is None:
         rows = [
-            {"name": one.name, "form": one.form, "persons": one.persons, "path": str(one.path)} for one in own
+            {
+                "name": one.name,
+                "form": one.form,
+                "persons": one.persons,
+                "path": str(one.path),
+                "basis": one.basis,
+            }
+            for one in own
         ]
         head, line, nothing = "", text["own"], text["none"]
     else:
@@ -143,8 +158,10 @@ def list_datasets(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"datasets": rows}, ensure_ascii=False))
         return 0
-    for each in (*([head] if head else []), *(line.format(**row) for row in rows)):
-        print(each)
+    if head:
+        print(head)
+    for row in rows:
+        print(line.format(**row, stated=row.get("basis") or text["unstated"]))
     if not rows:
         print(nothing)
     return 0

@@ -69,9 +69,7 @@ def add_jobs(jobs: Any) -> None:
     watch.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)"
     )
-    _job(
-        _action(jobs, "result", "where the result of a job lies, and its main figures", _result, actor=False)
-    )
+    _job(_action(jobs, "result", "where the result of a job lies, and its main figures", _result))
 
 
 def add_datasets(actions: Any) -> None:
@@ -86,6 +84,11 @@ def add_datasets(actions: Any) -> None:
     add.add_argument("--region", default="CN", help="country of numbers without a country code")
     add.add_argument("--delimiter", help="the CSV delimiter, where it cannot be guessed")
     add.add_argument("--encoding", help="the text encoding, where it cannot be guessed")
+    add.add_argument(
+        "--basis",
+        metavar="WORD",
+        help="what allows the use of these persons' data, in a word for the log, such as consent",
+    )
     add.add_argument("--replace", action="store_true", help="put this file in place of the one of that name")
     listed = _action(
         actions, "list", "list the own datasets, and those of partners", _dataset_list, actor=False

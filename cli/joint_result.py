@@ -8,7 +8,10 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from audit.entry import Draft
 from cli.joint import STATES, as_data, jobs_of
+from cli.server import actor
+from party.auditlog import AuditLog
 from party.jobrecords import JobRecord
 from party.jobstates import JobState
 from party.node import Node
@@ -79,14 +82,17 @@ def _line(arguments: argparse.Namespace, event: dict[str, Any], note: str | None
 
 
 def result(arguments: argparse.Namespace) -> int:
-    """Say where the result lies; returns the exit status."""
+    """Say where the result lies; returns the exit status. Who asked is in the log before anything is shown."""
+    who = actor(arguments)
     with Node.open(arguments.home) as node:
         record = jobs_of(node).find(arguments.job)
         folder = Workroom(node.home.folder.absolute()).result(record.id)
-    if not folder.is_dir():
-        raise _none(record)
-    files = sorted(path.name for path in folder.iterdir())
-    figures = _figures(folder / RESULT)
+        if not folder.is_dir():
+            raise _none(record)
+        files = sorted(path.name for path in folder.iterdir())
+        figures = _figures(folder / RESULT)
+        read = Draft("result_read", who, record.id, {"part": "result"})
+        AuditLog(node.home.store).append((read,), node.clock().timestamp())
     if arguments.json:
         facts = as_data(record) | {"folder": str(folder), "files": files, "result": figures}
         print(json.dumps(facts, ensure_ascii=False))

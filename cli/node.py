@@ -4,13 +4,15 @@ runs its side, reports by lines.
     python -m cli.node < configuration
 
 Standard output carries one JSON event per line and nothing else. When standard input ends, whoever started this
-process is gone; like SIGTERM that stops the job, tells the partner and cleans up.
+process is gone; like SIGTERM that stops the job, tells the partner and cleans up. Lines before that answer the events
+that ask for something (:class:`GatePipe`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import resource
@@ -20,8 +22,10 @@ import sys
 import threading
 import traceback
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
+from audit.entry import Draft
 from client.dialer import dial
 from party.passing import INHERITED, inherited
 from party.runner import SideConfig, SideRun
@@ -30,6 +34,38 @@ from psi.errors import CODES, LinkLost, VeiljoinError
 from server.listener import Listener
 
 _output = threading.Lock()
+
+
+class GatePipe:
+    """Asks whoever started this process to note something in the party's log and, where asked, to have it cosigned.
+
+    The question is an event on standard output, the answer a line on standard input with the same number.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._number = 0
+
+    async def __call__(self, drafts: Sequence[Draft], cosigned: bool) -> None:
+        """Return once it is done. Raises ``VeiljoinError`` with the code of what went wrong."""
+        self._number += 1
+        number = self._number
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        told = [dataclasses.asdict(draft) for draft in drafts]
+        emit({"event": "gate", "number": number, "drafts": told, "cosigned": cosigned})
+        try:
+            answer = await self._waiting[number]
+        finally:
+            del self._waiting[number]
+        if "code" in answer:
+            raise VeiljoinError(answer["message"], hint=answer["hint"], code=answer["code"])
+
+    def answer(self, line: bytes) -> None:
+        """Take a line that was read on standard input."""
+        told = json.loads(line)
+        waiting = self._waiting.get(told["gate"])
+        if waiting is not None and not waiting.done():
+            waiting.set_result(told)
 
 
 def emit(event: dict[str, Any]) -> None:
@@ -110,11 +146,12 @@ async def run_passed_on(config: SideConfig, run: SideRun) -> dict[str, Any]:
 
 async def run_side(config: SideConfig) -> dict[str, Any]:
     """Run one side until it is done, fails, or is told to stop."""
-    with SideRun(config, emit) as run:
-        return await _run_until_told(config, run)
+    gate = GatePipe()
+    with SideRun(config, emit, gate) as run:
+        return await _run_until_told(config, run, gate)
 
 
-async def _run_until_told(config: SideConfig, run: SideRun) -> dict[str, Any]:
+async def _run_until_told(config: SideConfig, run: SideRun, gate: GatePipe) -> dict[str, Any]:
     side = run_bank if config.side == "bank" else run_platform
     if config.address.startswith(INHERITED):
         side = run_passed_on
@@ -131,16 +168,20 @@ async def _run_until_told(config: SideConfig, run: SideRun) -> dict[str, Any]:
             running.cancel()
 
     loop.add_signal_handler(signal.SIGTERM, stop)
-    threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True).start()
+    threading.Thread(target=_watch_parent, args=(loop, stop, gate), daemon=True).start()
     try:
         return await task
     except asyncio.CancelledError:
         raise VeiljoinError("The job was stopped.", code="cancelled") from None
 
 
-def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    while os.read(0, 1024):
-        continue  # nothing is said on this pipe after the configuration
+def _watch_parent(loop: asyncio.AbstractEventLoop, stop: Any, gate: GatePipe) -> None:
+    rest = b""
+    while part := os.read(0, 65_536):
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(gate.answer, line)
     if not loop.is_closed():
         loop.call_soon_threadsafe(stop)
 

@@ -59,12 +59,23 @@ def add_backup(commands: Any) -> None:
     backup.add_argument(
         "--with-key", action="store_true", help="also node.key; then keep the file as safe as the home"
     )
+    _actor(backup)
     restore = _command(commands, "restore", "make a node's home from a backup", _restore, _RESTORE)
     restore.add_argument("file", type=Path, metavar="FILE.tar", help="what `veiljoin backup` wrote")
     restore.add_argument(
         "--home", type=Path, required=True, metavar="FOLDER", help="a folder that is new or empty"
     )
     restore.add_argument("--key", type=Path, metavar="NODE.KEY", help="the node.key that was kept apart")
+    _actor(restore)
+
+
+def _actor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as",
+        dest="actor",
+        metavar="NAME",
+        help="who acts, for the log (default: the login of this machine)",
+    )
 
 
 def _command(commands: Any, name: str, summary: str, run: Any, description: str) -> argparse.ArgumentParser:

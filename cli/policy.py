@@ -9,10 +9,12 @@ from typing import Any, Final
 from party.home import POLICY_FILE, Home
 from party.jobfile import load_job
 from party.policy import NO_POLICY, Policy, stricter
+from party.policydigest import policy_bytes
 
 _TEXT: Final = {
     "en": {
         "source": "{source}; a running node reads it when it starts.",
+        "digest": "In the log it is {digest}.",
         "default": "The default policy; {file} would change it.",
         "standing": "standing rule {name!r}: {kinds} over {datasets}",
         "none": "No standing rule: every proposal waits for a person.",
@@ -20,6 +22,7 @@ _TEXT: Final = {
     },
     "zh": {
         "source": "{source}；运行中的节点在启动时读取。",
+        "digest": "在日志中为 {digest}。",
         "default": "默认策略；可用 {file} 修改。",
         "standing": "常设规则 {name!r}：{kinds}，数据集 {datasets}",
         "none": "没有常设规则：每个提议都由人批准。",
@@ -39,7 +42,8 @@ def show(arguments: argparse.Namespace) -> int:
     text = _TEXT[arguments.lang]
     file = arguments.home / POLICY_FILE
     print(text["source"].format(source=policy.source) if written else text["default"].format(file=file))
-    for section in ("limits", "budget", "differencing", "lifetime"):
+    print(text["digest"].format(digest=facts["digest"]))
+    for section in ("limits", "budget", "differencing", "lifetime", "audit"):
         print(f"[{section}]")
         for key, value in facts[section].items():
             if value is not None:
@@ -72,7 +76,9 @@ def _as_data(policy: Policy) -> dict[str, Any]:
     limits, budget, differencing = policy.limits, policy.budget, policy.differencing
     hours = int(budget.period.total_seconds() // 3600)
     period = f"{hours} hours" if hours % 24 else f"{hours // 24} days"
+    rules = policy.audit
     return {
+        "digest": policy_bytes(policy)[0],
         "limits": {
             "min_group": limits.min_group,
             "min_converters": limits.min_converters,
@@ -84,6 +90,7 @@ def _as_data(policy: Policy) -> dict[str, Any]:
         "budget": {"period": period, "runs": budget.runs, "epsilon": float(budget.epsilon)},
         "differencing": {"action": differencing.action, "min_difference": differencing.min_difference},
         "lifetime": {"result_days": policy.result_days},
+        "audit": {"key": None if rules.key is None else rules.key.hex(), "unwitnessed": rules.unwitnessed},
         "standing": [
             {
                 "name": rule.name,

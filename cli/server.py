@@ -75,8 +75,10 @@ def init(arguments: argparse.Namespace) -> int:
     file = NodeFile(check_name(arguments.name, "bank"), BANK, ports, arguments.store)
     refuse_taken(arguments.home)
     with Node.assemble(file, Home.open(arguments.home, store=arguments.store)) as node:
-        authority = StandingAuthority.ensure(node.home.store, node.vault, file.name)
+        # First, so that the log which it certifies holds what follows.
         node.credentials.ensure_identity()
+        node.settle_log()
+        authority = StandingAuthority.ensure(node.home.store, node.vault, file.name)
         authority.renew_own(node.credentials)
         # Last: without it the home is no node's, and the same command finishes what was begun.
         write_node(arguments.home, file)

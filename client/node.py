@@ -15,6 +15,7 @@ from party.conversation import TIDY_SECONDS, Conversation, Desk, alone, first_of
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
+from party.notary import Notary
 from party.running import Runs, Tell
 from party.stopping import Drain
 from psi.errors import UsageError, VeiljoinError
@@ -55,8 +56,10 @@ class PartnerNode:
         self._jobs = jobs
         # The proposals that the log has shown as waiting for a person.
         self._shown: set[str] = set()
-        self._runs = Runs(node, jobs, instance, tell)
-        self._desk = _Desk(Agent(node, jobs, instance, software, self._runs.get), self._runs)
+        self._notary = Notary(node.log.cosigning(), node.partners, tell)
+        self._runs = Runs(node, jobs, instance, tell, self._notary)
+        agent = Agent(node, jobs, instance, software, self._runs.get)
+        self._desk = _Desk(agent, self._runs, self._notary)
 
     async def run(self, stop: asyncio.Event, drain: Drain | None = None) -> None:
         """Work until ``stop`` is set; then begin no more jobs and ``drain`` those that run, before they are ended.
@@ -147,6 +150,7 @@ class PartnerNode:
             try:
                 await self._runs.renew()
                 await self._runs.tidy()
+                await self._notary.tick()
                 await self._show_waiting()
             except VeiljoinError as error:
                 # A store that is locked or away comes back.

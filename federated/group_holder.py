@@ -105,6 +105,16 @@ class GroupHolder(Holder):
             raise RuntimeError("the partner has not announced itself")
         return self._public
 
+    def account(self) -> list[dict[str, int]]:
+        """Return per cell its persons, how many of them matched, and whether it passes on this side."""
+        if self._sums is None:
+            return []
+        sizes = self.groups.cell_persons()
+        return [
+            {"place": cell, "persons": size, "matched": hits, "passes": int(passes)}
+            for cell, (size, hits, passes) in enumerate(zip(sizes, self._hits, self._passes, strict=True))
+        ]
+
     def _announce(self) -> GroupAnnounce:
         announce = GroupAnnounce(
             contract=self.terms.contract,

@@ -22,6 +22,7 @@ from federated.messages import (
     ValueAnnounce,
     Verdict,
     body_digest,
+    encode_body,
     fingerprint,
     said,
 )
@@ -84,6 +85,13 @@ class Holder(ProtocolRole[SumMessage]):
         if not self.done or self._result is None:
             raise RuntimeError("there is no result before the protocol is done")
         return self._result
+
+    @abstractmethod
+    def account(self) -> list[dict[str, int]]:
+        """Return, per sum or cell, what this side decided on so far: what its party's log commits to.
+
+        Counts below thresholds are among them, so they are for the own log's sealed details alone.
+        """
 
     @property
     @abstractmethod
@@ -149,12 +157,12 @@ class Holder(ProtocolRole[SumMessage]):
     def _note_nonce(self, message: Nonce, by: SumRole) -> Nonce:
         mine = by is SumRole.VALUE_HOLDER
         number = Said.NONCE_OF_VALUE_HOLDER if mine else Said.NONCE_OF_GROUP_HOLDER
-        self.session.ended(number, 1, message.nonce)
+        self.session.ended(number, 1, message.nonce, len(message.nonce))
         return message
 
     def _note(self, message: SingleMessage) -> SingleMessage:
         """Let a single message enter the transcript (SPEC 11.4)."""
-        self.session.ended(said(message), 1, body_digest(message))
+        self.session.ended(said(message), 1, body_digest(message), len(encode_body(message)))
         return message
 
     def _shape(self, stream: SumStream) -> Shape:

@@ -85,6 +85,27 @@ class ValueHolder(Holder):
             raise RuntimeError("the partner has not announced itself")
         return self._groups
 
+    def account(self) -> list[dict[str, int]]:
+        """Return per sum that arrived its persons and exact counts, our noise on them, and whether it passes."""
+        if self._sums is None or self._verdict is None:
+            return []
+        made = []
+        for number, place in enumerate(self._sums.places):
+            matched, converters = self._covered[number].counts
+            on_counts, _ = self._noise_on([place])
+            made.append(
+                {
+                    "place": place,
+                    "persons": self._sizes[number],
+                    "matched": matched,
+                    "converters": converters,
+                    "noise_on_matched": on_counts[0],
+                    "noise_on_converters": on_counts[1],
+                    "passes": int(self._verdict.passes[number]),
+                }
+            )
+        return made
+
     def close(self) -> None:
         """End the role and drop its keys."""
         super().close()

@@ -16,9 +16,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from party.auditlog import note as note_entry
 from party.contract import Contract, card_hash
 from party.contract_body import settled
 from party.jobfile import parse_job
+from party.jobentries import APPROVAL_ROLES, of_void
 from party.jobrecords import Actor, JobRecord, row_of
 from party.jobspec import SIDES, Job
 from party.jobstates import BEGINNINGS, ActorKind, Step
@@ -28,13 +30,6 @@ from psi.errors import PolicyRefusal, UsageError
 
 # The note of a draft that was made after another job begins with this; the job's id follows.
 REPEATS: Final = "repeats_"
-# What an approval is called, by who gives it.
-_ROLES: Final = {
-    ActorKind.PERSON: "approver",
-    ActorKind.PARTNER: "partner",
-    ActorKind.RULE: "standing_rule",
-    ActorKind.SCHEDULE: "schedule",
-}
 
 
 def same_person(one: str, other: str) -> bool:
@@ -68,10 +63,10 @@ class AgreedJobs(JobSteps):
 
         ``repeats`` is the id of the job that this one is drafted after, for the history.
         """
-        _by_hand(actor, Step.DRAFT)
         job = contract.job if contract else uuid.uuid4().hex
         note = None if repeats is None else f"{REPEATS}{repeats}"
-        with self._store.transaction() as connection:
+        with self._attempt(Step.DRAFT, actor) as connection:
+            _by_hand(actor, Step.DRAFT)
             entered = self._enter(
                 connection, Step.DRAFT, table, source, actor, partner, dataset, contract, job, note
             )
@@ -113,7 +108,7 @@ class AgreedJobs(JobSteps):
     ) -> JobRecord:
         """Put another table, text and contract in place of the old; approvals are void."""
         checked = parse_job(table, f"job {job}")
-        with self._store.transaction() as connection:
+        with self._attempt(Step.EDIT, actor, job) as connection:
             row = row_of(connection, job)
             values = _content(row.id, checked, table, source, contract) | {
                 "editor": str(actor),
@@ -121,11 +116,13 @@ class AgreedJobs(JobSteps):
             }
             now = self._clock().timestamp()
             after = self._step(connection, row, Step.EDIT, actor, **values)
-            connection.execute(
+            voided = connection.execute(
                 approvals.update()
                 .where(approvals.c.job == row.id, approvals.c.voided.is_(None))
                 .values(voided=now)
             )
+            if voided.rowcount:
+                note_entry(connection, of_void(row, self._side, actor), now)
         return self._record(after)
 
     def approve(self, job: str, actor: Actor, digest: str) -> JobRecord:
@@ -134,8 +131,8 @@ class AgreedJobs(JobSteps):
         Raises ``PolicyRefusal`` (``not_allowed``) for the drafter and the last editor, ``UsageError``
         (``wrong_state``) if the job was edited since it was shown.
         """
-        _by_hand(actor, Step.APPROVE)
-        with self._store.transaction() as connection:
+        with self._attempt(Step.APPROVE, actor, job) as connection:
+            _by_hand(actor, Step.APPROVE)
             row = row_of(connection, job)
             if any(same_person(str(actor), writer) for writer in (row.drafter, row.editor)):
                 raise PolicyRefusal(
@@ -155,7 +152,7 @@ class AgreedJobs(JobSteps):
 
         ``contract`` is needed where the draft came without one, and must say what was approved.
         """
-        with self._store.transaction() as connection:
+        with self._attempt(Step.PROPOSE, actor, job) as connection:
             row = row_of(connection, job)
             values: dict[str, Any] = {"bank_signature": signature}
             if contract is None and row.contract is None:
@@ -192,7 +189,7 @@ class AgreedJobs(JobSteps):
             if known.contract != contract.canonical or known.partner != actor.name:
                 raise _other_contract(contract.job)
             return known
-        with self._store.transaction() as connection:
+        with self._attempt(Step.RECEIVE, actor) as connection:
             entered = self._enter(
                 connection,
                 Step.RECEIVE,
@@ -214,7 +211,7 @@ class AgreedJobs(JobSteps):
 
         At the platform ``actor`` is a person or a standing rule, at the bank the partner.
         """
-        with self._store.transaction() as connection:
+        with self._attempt(Step.ACCEPT, actor, job) as connection:
             row = row_of(connection, job)
             _check_digest(row, digest)
             after = self._step(connection, row, Step.ACCEPT, actor, platform_signature=signature)
@@ -263,15 +260,16 @@ class AgreedJobs(JobSteps):
         if connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job)).first() is not None:
             raise _other_contract(job)
         connection.execute(jobs.insert().values(**row))
-        self._event(connection, job, now, actor, step, None, BEGINNINGS[step], note)
-        return row_of(connection, job)
+        entered = row_of(connection, job)
+        self._event(connection, entered, now, actor, step, None, BEGINNINGS[step], note)
+        return entered
 
     def _approval(self, connection: sa.Connection, row: sa.Row[Any], actor: Actor) -> None:
         connection.execute(
             approvals.insert().values(
                 job=row.id,
                 actor=str(actor),
-                role=_ROLES[actor.kind],
+                role=APPROVAL_ROLES[actor.kind],
                 digest=row.digest,
                 at=self._clock().timestamp(),
             )

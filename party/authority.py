@@ -14,6 +14,7 @@ from cryptography import x509
 from party.budget import Clock, local_clock
 from party.certificates import Issuer, PublicKey, TlsKey, key_digest, pin, public_key, requested_key
 from party.credentials import Credentials
+from party.logged import certificate_facts, note_own
 from party.partners import Kind, certified, newest, record
 from party.store import Store
 from party.vault import Vault
@@ -62,6 +63,8 @@ class StandingAuthority:
         vault.seal(_KEY, issuer.key, purpose=_PURPOSE, replace=True)
         with store.transaction() as connection:
             record(connection, Kind.AUTHORITY, bank, issuer.certificate)
+            facts = certificate_facts(None, issuer.certificate)
+            note_own(connection, "certificate_issued", facts, clock().timestamp())
         return cls(store, issuer, clock, lifetime)
 
     @classmethod

@@ -47,6 +47,7 @@ from party.archive import (
 )
 from party.home import LEDGER_FOLDER, POLICY_FILE, STORE_FILE
 from party.ledger import write_private
+from party.logged import note_copied
 from party.node import Node
 from party.nodefile import NODE_FILE
 from party.spool import disk_error
@@ -55,17 +56,20 @@ from party.workroom import RESULTS
 from psi.errors import UsageError
 
 
-def save(node: Node, out: Path, *, with_results: bool = False, with_key: bool = False) -> Saved:
-    """Write the archive ``out`` (mode 0600) of an open node, which may be running.
+def save(
+    node: Node, out: Path, *, with_results: bool = False, with_key: bool = False, actor: str | None = None
+) -> Saved:
+    """Write the archive ``out`` (mode 0600) of an open node, which may be running; ``actor`` is who asked, if known.
 
-    Raises ``UsageError`` if ``out`` is there already or can't be written.
+    That a copy was taken is in the node's log, though writing it may fail after that: rather one too many than one
+    that nobody knows of. Raises ``UsageError`` if ``out`` is there already or can't be written.
     """
     if out.exists():
         raise UsageError(f"There is a file {out} already.", hint="give each backup a name of its own")
     folder = node.home.folder
     key = node_key(folder)
     with staging(folder, "backup") as stage:
-        _snapshot(node, stage)
+        _snapshot(node, stage, actor)
         for name in (NODE_FILE, POLICY_FILE):
             if (folder / name).exists():
                 _copy(folder / name, stage / name)
@@ -97,16 +101,17 @@ def save(node: Node, out: Path, *, with_results: bool = False, with_key: bool = 
     return saved_of(head)
 
 
-def _snapshot(node: Node, stage: Path) -> None:
+def _snapshot(node: Node, stage: Path, actor: str | None) -> None:
     """Take the store and the ledger's files of one moment into ``stage``."""
     source = node.home.folder / LEDGER_FOLDER
-    with node.home.store.transaction():
+    with node.home.store.transaction() as connection:
         # Who holds the write lock is alone with store and ledger. Files of the ledger are never changed, only made
         # and removed, so that a second name for each is as good as a copy and takes no time.
         path = node.home.store.path
         if path is not None:
             _copy_store(path, stage / STORE_FILE)
         _link_tree(source, stage / LEDGER_FOLDER)
+        note_copied(connection, "backed_up", actor, node.clock().timestamp())
     if path is not None:
         _forget_jobs(stage / STORE_FILE)
 

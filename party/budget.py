@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from party.logged import fraction, note_own
 from party.policy import BudgetRules
 from party.store import Store
 from party.tables import budget_spent
@@ -113,6 +114,7 @@ class Budget:
                 self._take(connection, *key, now, reservation.id)
             values = {"spent": True, "at": now.timestamp()}
             connection.execute(table.update().where(table.c.id == reservation.id).values(**values))
+            self._note_spent(connection, reservation, now.timestamp())
         return True
 
     def cancel(self, reservation: Reservation) -> None:
@@ -154,6 +156,29 @@ class Budget:
         if key is None:
             raise RuntimeError("an inserted row has a key")
         return Reservation(int(key[0]), dataset, partner, job, epsilon)
+
+    def _note_spent(self, connection: sa.Connection, spent: Reservation, now: float) -> None:
+        """Note in the party's log what is spent of what, this run included; others' reservations are not."""
+        table, rules = budget_spent, self._rules
+        rows = connection.execute(
+            sa.select(table.c.epsilon).where(
+                table.c.dataset == spent.dataset,
+                table.c.partner == spent.partner,
+                table.c.spent.is_(True),
+                table.c.at > now - rules.period.total_seconds(),
+            )
+        ).all()
+        facts = {
+            "dataset": spent.dataset,
+            "partner": spent.partner,
+            "runs": len(rows),
+            "limit": rules.runs,
+            "hours": int(rules.period.total_seconds()) // 3600,
+            "epsilon": None if spent.epsilon is None else fraction(spent.epsilon),
+            "epsilon_spent": fraction(sum((Fraction(row.epsilon or 0) for row in rows), Fraction(0))),
+            "epsilon_limit": fraction(rules.epsilon),
+        }
+        note_own(connection, "budget_spent", facts, now, spent.job)
 
     def _counted(self, connection: sa.Connection, dataset: str, partner: str, now: float) -> list[_Run]:
         """Return the runs that count at ``now``, those first that end first. A time in the future counts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,10 +17,13 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from audit.entry import Draft
+from party.auditlog import note
 from party.budget import Clock, local_clock
 from party.datasets import Dataset, open_dataset
 from party.identifiers import Form, parse_form
 from party.jobspec import SideSpec
+from party.logged import dataset_facts
 from party.policy import NO_POLICY, Limits, Policy
 from party.store import Store
 from party.tables import datasets, partner_hellos
@@ -35,12 +39,17 @@ from veiljoin.control_messages import (
 )
 
 MAX_NAME: Final = 64
+# What a consent basis is called: a word, as the log has no place for a sentence.
+_BASIS: Final = re.compile("[a-z][a-z0-9_]{0,39}")
 D = TypeVar("D", "Registered", CatalogueEntry)
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One own dataset. ``identifier`` is the column with identifiers of ``form``; ``persons`` were counted then."""
+    """One own dataset. ``identifier`` is the column with identifiers of ``form``; ``persons`` were counted then.
+
+    ``basis`` is the word for what allows the use of its persons' data, where it was stated.
+    """
 
     name: str
     path: Path = field(repr=False)
@@ -53,6 +62,7 @@ class Registered:
     encoding: str | None
     added: datetime.datetime
     actor: str
+    basis: str | None = None
 
     def open(self) -> Dataset:
         """Open the file as it is now. Raises ``UsageError`` if it can't be read or its columns changed."""
@@ -116,14 +126,16 @@ class Catalogue:
         *,
         delimiter: str | None = None,
         encoding: str | None = None,
+        basis: str | None = None,
         replace: bool = False,
     ) -> Registered:
         """Register the file ``path`` as ``name``; ``persons`` is how many usable persons it holds.
 
-        Raises ``UsageError`` for a name that is taken (unless ``replace``) or none, a file that can't be read, a
-        column that isn't there or that the protocol has no room for.
+        Raises ``UsageError`` for a name that is taken (unless ``replace``) or none, a ``basis`` that is no word, a
+        file that can't be read, a column that isn't there or that the protocol has no room for.
         """
         _check_dataset_name(name)
+        _check_basis(basis)
         dataset = open_dataset(path, delimiter=delimiter, encoding=encoding)
         dataset.require(identifier)
         for column in dataset.names:
@@ -138,6 +150,7 @@ class Catalogue:
             "schema": dataset.schema_fingerprint(),
             "delimiter": delimiter,
             "encoding": encoding,
+            "basis": basis,
         }
         row = {
             "path": str(dataset.path.resolve()),
@@ -164,6 +177,9 @@ class Catalogue:
                 connection.execute(datasets.update().where(datasets.c.name == name).values(**row))
             else:
                 connection.execute(datasets.insert().values(name=name, **row))
+            what = "dataset_changed" if name in known else "dataset_added"
+            facts = dataset_facts(name, dataset.schema_fingerprint(), form.text, basis)
+            note(connection, Draft(what, actor, None, facts), self._clock().timestamp())
         return self.get(name)
 
     def all(self) -> tuple[Registered, ...]:
@@ -289,6 +305,14 @@ def _check_dataset_name(name: str) -> None:
         )
 
 
+def _check_basis(basis: str | None) -> None:
+    if basis is not None and not _BASIS.fullmatch(basis):
+        raise UsageError(
+            "The consent basis of the dataset is not one word.",
+            hint="use small letters, digits and underscores, 40 at most, such as consent or contract_2026",
+        )
+
+
 def _registered(row: Any) -> Registered:
     settings = json.loads(row.settings)
     return Registered(
@@ -303,4 +327,6 @@ def _registered(row: Any) -> Registered:
         encoding=settings["encoding"],
         added=datetime.datetime.fromtimestamp(row.at, datetime.UTC),
         actor=row.actor,
+        # Datasets that were added by an earlier version have none.
+        basis=settings.get("basis"),
     )

@@ -11,6 +11,7 @@ from party.jobfile import Job, parse_job, read_table
 from party.jobrecords import JobRecord, partner, person, rule
 from party.jobs import Jobs
 from party.jobstates import JobState
+from party.keptruns import check_auditor
 from party.node import Node
 from party.policy import check_job
 from party.preflight import standing_of
@@ -68,6 +69,7 @@ def approve(node: Node, jobs: Jobs, record: JobRecord, actor: str) -> JobRecord:
     job = parse_job(record.table, f"job {record.id[:8]}")
     _check_own(node, Catalogue(node.home.store, node.clock).get(record.dataset), job, contract)
     check_job(job, node.home.policy)
+    check_auditor(job, "platform", node.home.policy)
     return jobs.accept(record.id, person(actor), record.digest, signed(node, record))
 
 
@@ -98,6 +100,7 @@ def _objection(node: Node, catalogue: Catalogue, job: Job, contract: Contract, n
         _check_own(node, own, job, contract)
         contract.seconds_left(node.clock())
         check_job(job, node.home.policy)
+        check_auditor(job, "platform", node.home.policy)
     except PolicyRefusal:
         return "policy"
     except VeiljoinError:

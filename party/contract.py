@@ -20,7 +20,7 @@ import rfc8785
 
 from federated.keys import KEY_BITS
 from federated.terms import MAX_DAYS, SumRole, SumTerms, ValueColumn, WindowTerms
-from party.contract_body import VERSION, fault, settled
+from party.contract_body import VERSIONS, fault, settled
 from party.disclosure import card_for
 from party.jobspec import CUSTOMERS_BASE, SIDES, Job, JobKind, other_side
 from psi.errors import UsageError, VeiljoinError
@@ -67,6 +67,10 @@ class Contract:
     def kind(self) -> JobKind:
         """The job's kind."""
         return JobKind(self.body["kind"])
+
+    def keeps_seed(self, side: str) -> bool:
+        """Whether ``side`` keeps its seed of the job, sealed to its auditor."""
+        return self.body.get("keep_seed") in (side, "both")
 
     def role(self, side: str) -> Role:
         """Return the role of ``side`` in the private match. Raises ``UsageError`` for a grouped sum."""
@@ -277,11 +281,12 @@ def _check_fits(contract: Contract, source: str, code: str) -> None:
 
 def _check_version(body: Mapping[str, Any]) -> None:
     # Before the shape, which a later version may change. True == 1 in Python, hence the types.
-    spoken = (VERSION, PROTOCOL_VERSION)
-    told = (body.get("version"), body.get("protocol_version"))
-    if told != spoken or any(type(number) is not int for number in told):
+    version, protocol = told = (body.get("version"), body.get("protocol_version"))
+    typed = all(type(number) is int for number in told)
+    if not typed or version not in VERSIONS or protocol != PROTOCOL_VERSION:
         raise VeiljoinError(
             "The contract is of a version that this node does not speak.",
-            hint=f"this node speaks contract {VERSION}, protocol {PROTOCOL_VERSION}; update the older node",
+            hint=f"this node speaks contract {VERSIONS[0]} and {VERSIONS[1]}, protocol {PROTOCOL_VERSION}; update the "
+            "older node",
             code="bad_contract",
         )

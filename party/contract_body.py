@@ -1,7 +1,8 @@
 """What a contract's body holds: the part that follows from a job, and the checks on one that arrives.
 
-There are two shapes, one for private matches and one for grouped sums. Nothing in a shape is optional and nothing may
-stand beside it, so that nobody signs what no code looks at.
+There are two shapes, one for private matches and one for grouped sums, and each of them once more with ``keep_seed``:
+that is version 2, which only jobs have where a party keeps its seed, so that all others go on between nodes old and
+new. Nothing in a shape is optional and nothing may stand beside it, so that nobody signs what no code looks at.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from psi.suites import PROTOCOL_VERSION
 from psi.terms import MAX_SET
 
 VERSION: Final = 1
+WITH_KEPT_SEED: Final = 2
+VERSIONS: Final = (VERSION, WITH_KEPT_SEED)
 RECEIVERS: Final = (*SIDES, "both")
 _LONGEST_ID: Final = 64
 
@@ -49,6 +52,8 @@ def settled(job: Job, card: str) -> dict[str, Any]:
         "suite": job.suite.id,
         "receiver": job.receiver,
     }
+    if job.keep_seed is not None:
+        common |= {"version": WITH_KEPT_SEED, "keep_seed": job.keep_seed}
     return common | (_match(job) if job.sums is None else _sums(job, job.sums)) | {"card": card}
 
 
@@ -60,6 +65,8 @@ def fault(body: Mapping[str, Any]) -> str:
             return "kind has a value of a wrong type"
         return "kind is not one that this version knows" if "kind" in body else "kind is missing"
     shape = _MATCH if kind in MATCH_KINDS else _SUMS
+    if body.get("version") == WITH_KEPT_SEED:
+        shape = {**shape, "keep_seed": (str,)}
     wrong = _misshapen(body, shape, "") or _impossible(body)
     if not wrong and kind not in MATCH_KINDS:
         wrong = next(_impossible_sums(body), "")
@@ -264,6 +271,8 @@ def _impossible(body: Mapping[str, Any]) -> str:
     """Return which value of any contract cannot be read as what it stands for, or an empty string."""
     if body["receiver"] not in RECEIVERS:
         return "receiver is nobody"
+    if body.get("keep_seed", RECEIVERS[0]) not in RECEIVERS:
+        return "keep_seed is nobody"
     if body.get("protocol_receiver", SIDES[0]) not in SIDES:
         return "protocol_receiver is nobody"
     for side in SIDES:

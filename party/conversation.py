@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 
 from party.agent import Agent, Do, Order, Said
 from party.ledger import write_private
+from party.notary import LogMessage, Notary
 from party.running import Runs
 from party.spool import disk_error
 from party.transport import ControlLink
@@ -38,9 +39,10 @@ Special = Callable[[ControlMessage], Awaitable[Sequence[ControlMessage] | None]]
 class Desk:
     """A node's agent and its attempts, shared by all its conversations: one at a time asks the agent."""
 
-    def __init__(self, agent: Agent, runs: Runs) -> None:
+    def __init__(self, agent: Agent, runs: Runs, notary: Notary) -> None:
         self.agent = agent
         self.runs = runs
+        self.notary = notary
         self._turn = asyncio.Lock()
         self._steps: set[asyncio.Future[None]] = set()
 
@@ -114,9 +116,13 @@ class Conversation:
         await self._desk.ask(lambda: agent.receive(partner, hello))
         self._said = await self._desk.ask(lambda: agent.connected(partner))
         begun()
-        async with asyncio.TaskGroup() as tasks:
-            for work in (self._listen(), self._speak(), self._poll()):
-                tasks.create_task(work)
+        try:
+            await self._desk.notary.online(partner, self.say)
+            async with asyncio.TaskGroup() as tasks:
+                for work in (self._listen(), self._speak(), self._poll()):
+                    tasks.create_task(work)
+        finally:
+            self._desk.notary.offline(partner, self.say)
 
     async def _greet(self) -> None:
         hello = await self._desk.ask(self._desk.agent.hello)
@@ -136,6 +142,11 @@ class Conversation:
             if special is not None:
                 for each in special:
                     await self.say(each)
+                continue
+            if isinstance(message, LogMessage):
+                said = await self._desk.notary.receive(partner, message)
+                if said is not None:
+                    await self.say(said)
                 continue
             answer = await self._desk.ask(lambda message=message: agent.receive(partner, message))  # type: ignore[misc]
             for each in answer.messages:

@@ -24,6 +24,7 @@ from party.certificates import (
     uris,
 )
 from party.identity import TlsMaterial, new_identity
+from party.logged import certificate_facts, note_own
 from party.partners import Issued, Kind, certified, newest, record, recorded
 from party.store import Store
 from party.vault import Vault
@@ -48,9 +49,13 @@ class Credentials:
 
     def ensure_identity(self) -> SigningSeed:
         """Make the Ed25519 identity that signs contracts, unless there is one, and return it."""
-        if _IDENTITY not in self._vault.names():
+        if not self.has_identity():
             self._vault.seal(_IDENTITY, new_identity(), purpose="contracts")
         return self.identity()
+
+    def has_identity(self) -> bool:
+        """Return whether the identity was made."""
+        return _IDENTITY in self._vault.names()
 
     def identity(self) -> SigningSeed:
         """Return the identity. Raises ``UsageError`` if this node never made one."""
@@ -68,7 +73,9 @@ class Credentials:
         if name not in self._vault.names():
             self._keep(name, new_tls_key())
         key = self._vault.open(name, TlsKey, purpose=_LINK)
-        self._keep(_KEY + key_digest(public_key(key)), key)
+        kept = _KEY + key_digest(public_key(key))
+        if kept not in self._vault.names():
+            self._keep(kept, key)
         return key
 
     def joined(self, invitation: str) -> None:
@@ -94,9 +101,13 @@ class Credentials:
         with self._store.transaction() as connection:
             if certified(connection, key_digest(_key_of(authority))) is None:
                 record(connection, Kind.AUTHORITY, bank, authority)
+            before = recorded(connection, Kind.OWN)
             if certified(connection, digest) is None:
                 record(connection, Kind.OWN, name, certificate)
-            before = recorded(connection, Kind.OWN)
+                what = "certificate_renewed" if before else "certificate_issued"
+                facts = certificate_facts(None, certificate)
+                note_own(connection, what, facts, self._clock().timestamp())
+                before = recorded(connection, Kind.OWN)
         for each in before:
             if each.expires <= self._clock():
                 self._vault.destroy(_KEY + key_digest(_key_of(each.certificate)))

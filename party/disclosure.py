@@ -25,7 +25,9 @@ _WORDS: Final = {
     "first": ("first", "首次"),
     "last": ("last", "末次"),
 }
-_WORD_PARAMS: Final = ("other", "counter", "values", "groups", "receiver", "value_holder", "base", "exposure")
+_WORD_PARAMS: Final = (
+    *("other", "counter", "keeper", "values", "groups", "receiver", "value_holder", "base", "exposure"),
+)
 _HEADINGS: Final = {
     "bank": ("The bank learns", "银行将得知"),
     "platform": ("The platform learns", "平台将得知"),
@@ -118,10 +120,12 @@ def _match_sections(job: Job) -> dict[str, tuple[Statement, ...]]:
     if job.holdout:
         beyond.insert(0, "holdout_hidden")
     params: dict[str, str | int] = {"counter": job.protocol_receiver}
+    kept = tuple(Statement("kept_seed", {"keeper": keeper}) for keeper in job.seed_keepers)
     return {
         **statements,
         "nobody": tuple(Statement(each, {}) for each in nobody),
-        "beyond": tuple(Statement(each, params if each == "deviating_counter" else {}) for each in beyond),
+        "beyond": kept
+        + tuple(Statement(each, params if each == "deviating_counter" else {}) for each in beyond),
     }
 
 

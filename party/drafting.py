@@ -14,6 +14,7 @@ from party.catalogue import Catalogue, pick
 from party.contract import MAX_LIFETIME, Contract, DatasetFacts, draft
 from party.identity import public_identity
 from party.jobfile import Job, parse_job
+from party.keptruns import check_auditor
 from party.node import Node
 from party.partners import PartnerState
 from party.policy import Change, Policy, stricter
@@ -88,6 +89,7 @@ def draft_with(
             f"{partner} has not been on the line yet, so its datasets are not known.",
             hint="run `veiljoin server run` here and `veiljoin client run` there, then draft the job",
         )
+    check_auditor(job, "bank", node.home.policy)
     job, table, changes = under(job, table, node.home.policy, told.policy())
     own = pick(catalogue.all(), dataset, job.bank, job.form, "this node")
     theirs = pick(told.catalogue, partner_dataset, job.platform, job.form, partner)

@@ -1,6 +1,7 @@
 """How a partner comes to its certificate: invited by one person, confirmed by another, renewed by itself, revoked.
 
-The bank's side, without network. Each step is one transaction and leaves a line in the history. A node that does not
+The bank's side, without network. Each step is one transaction, with its line in the history and its entry in the
+log. A node that does not
 prove its token's secret learns nothing but that; one that does is told how it stands.
 """
 
@@ -13,7 +14,9 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from audit.entry import Draft
 from party.address import Address, check_name, check_person, same_person
+from party.auditlog import note as note_entry
 from party.authority import StandingAuthority
 from party.budget import Clock, local_clock
 from party.certificates import key_digest, partner_uri, pem_of, requested_key
@@ -25,6 +28,7 @@ from party.invitation import (
     read_fingerprint,
     verifier,
 )
+from party.logged import certificate_facts
 from party.partners import (
     Kind,
     PartnerState,
@@ -37,6 +41,7 @@ from party.partners import (
     put,
     revoke_all,
 )
+from party.refusals import STRANGER, attempt, once_a_minute
 from party.store import Store
 from psi.errors import PeerViolation, PolicyRefusal, UsageError
 from veiljoin.control_messages import EnrolReply, EnrolRequest, EnrolState
@@ -112,6 +117,7 @@ class Enrolments:
             state = PartnerState.ACTIVE if active else PartnerState.INVITED
             put(connection, partner, self._san(partner), now, state=state.value)
             note(connection, now, actor, partner, "invited")
+            _log(connection, "partner_invited", actor, partner, None, now)
         return invitation
 
     def pending(self) -> list[Pending]:
@@ -130,7 +136,7 @@ class Enrolments:
         """
         actor, now = check_person(actor), self._now()
         given = read_fingerprint(typed)
-        with self._store.transaction() as connection:
+        with attempt(self._store, self._clock, actor, "confirm") as connection:
             row = self._waiting(connection, partner)
             if same_person(actor, row.invited_by):
                 raise PolicyRefusal(
@@ -141,6 +147,7 @@ class Enrolments:
             matches = given == row.fingerprint
             if not matches:
                 note(connection, now, actor, partner, "fingerprint differs")
+                _log_refused(connection, partner, "fingerprint_differs", actor, now)
             else:
                 # Whoever held the partner's earlier keys has no access any more.
                 revoke_all(connection, partner, actor, now)
@@ -157,6 +164,9 @@ class Enrolments:
                     identity=row.identity,
                 )
                 note(connection, now, actor, partner, "confirmed", serial)
+                _log(connection, "partner_confirmed", actor, partner, row.identity, now)
+                facts = certificate_facts(partner, issued)
+                note_entry(connection, Draft("certificate_issued", actor, None, facts), now)
         if not matches:
             raise PeerViolation(
                 f"The fingerprint is not that of the request that waits for {partner}.",
@@ -176,6 +186,7 @@ class Enrolments:
             if known is not None and known.state is not PartnerState.ACTIVE:
                 put(connection, partner, known.san, now, state=PartnerState.REVOKED.value)
             note(connection, now, actor, partner, "refused")
+            _log(connection, "partner_refused", actor, partner, row.identity, now)
 
     def revoke(self, partner: str, actor: str) -> int:
         """Take a partner's access away, its open token too; returns how many certificates were revoked.
@@ -193,6 +204,7 @@ class Enrolments:
             _close(connection, partner, "revoked", actor, now)
             put(connection, partner, known.san, now, state=PartnerState.REVOKED.value)
             note(connection, now, actor, partner, "revoked", str(count))
+            _log(connection, "partner_revoked", actor, partner, known.identity, now)
         return count
 
     # -- what a node asks
@@ -228,6 +240,7 @@ class Enrolments:
                 return EnrolReply(EnrolState.PENDING)
             if row.fingerprint not in (None, shown):
                 note(connection, now, "node", asked.partner, "token used again", source)
+                _log_refused(connection, asked.partner, "token_used", f"partner:{asked.partner}", now)
                 return _refused("used")
             return self._standing(connection, row)
 
@@ -261,6 +274,8 @@ class Enrolments:
                 raise PeerViolation(f"{partner} asks for new certificates too often.")
             issued = self._authority.issue_partner(connection, partner, csr)
             note(connection, now, "node", partner, "renewed", f"{issued.serial_number:x}")
+            facts = certificate_facts(partner, issued)
+            note_entry(connection, Draft("certificate_renewed", f"partner:{partner}", None, facts), now)
         return pem_of(issued)
 
     # -- parts
@@ -317,6 +332,9 @@ class Enrolments:
             "wrong secret" if state == _OPEN else "token locked",
             source,
         )
+        # Who it was is not known: anybody can write a partner's name.
+        code = "wrong_secret" if state == _OPEN else "token_locked"
+        _log_refused(connection, partner, code, STRANGER, now)
 
     def _take(
         self, connection: sa.Connection, row: Any, asked: EnrolRequest, shown: str, source: str, now: float
@@ -338,6 +356,7 @@ class Enrolments:
         if known is not None and known.state is not PartnerState.ACTIVE:
             put(connection, asked.partner, known.san, now, state=PartnerState.PENDING.value)
         note(connection, now, "node", asked.partner, "requested", source)
+        _log(connection, "partner_asked", f"partner:{asked.partner}", asked.partner, asked.identity, now)
 
     def _standing(self, connection: sa.Connection, row: Any) -> EnrolReply:
         """Say how a token stands that was used, locked or voided, to the node whose it is."""
@@ -385,6 +404,19 @@ _WHY_NONE: Final[Mapping[str, str]] = {
     "locked": "its token was locked after wrong secrets; invite it again",
     "revoked": "its access was taken away; invite it again",
 }
+
+
+def _log(
+    connection: sa.Connection, what: str, actor: str, partner: str, identity: bytes | None, now: float
+) -> None:
+    """Note in the party's log what became of ``partner``."""
+    facts = {"partner": partner, "identity": None if identity is None else identity.hex()}
+    note_entry(connection, Draft(what, actor, None, facts), now)
+
+
+def _log_refused(connection: sa.Connection, partner: str, code: str, actor: str, now: float) -> None:
+    draft = Draft("access_refused", actor, None, {"partner": partner, "code": code})
+    note_entry(connection, once_a_minute(draft, now), now)
 
 
 def _pending(row: Any) -> Pending:

@@ -17,6 +17,7 @@ from party.budget import Reservation
 from party.history import Sizes
 from party.home import Home
 from party.jobspec import Job, other_side
+from party.keptruns import check_auditor
 from party.policy import check_growth, check_job
 from party.sketch import LedgerSketch
 from psi.errors import VeiljoinError
@@ -79,6 +80,7 @@ class Guard:
         if self._reservation is not None:
             return self
         check_job(self._job, self._home.policy)
+        check_auditor(self._job, self._side, self._home.policy)
         self._reservation = self._home.budget().reserve(self._dataset, self._partner, self._id, self._epsilon)
         return self
 

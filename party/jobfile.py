@@ -140,6 +140,7 @@ def parse_job(table: Mapping[str, Any], source: str) -> Job:
             f"min_group = {min_group} in {at} is above max_set = {max_set}.",
             hint="no set could have that size; lower min_group or raise max_set",
         )
+    keep_seed = choice(table, "keep_seed", (*SIDES, "both"), place) if "keep_seed" in table else None
     receivers = SIDES if kind is JobKind.OVERLAP else (*SIDES, "both")
     return Job(
         source=source,
@@ -152,6 +153,7 @@ def parse_job(table: Mapping[str, Any], source: str) -> Job:
         holdout=float(holdout),
         min_group=min_group,
         max_set=max_set,
+        keep_seed=keep_seed,
         sums=read_sums(table, kind, sides, place) if kind.is_sum else None,
         **sides,
     )

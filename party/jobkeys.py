@@ -53,6 +53,9 @@ TOP: Final = {
     "holdout": Key((int, float), "share of the sender's set kept back, 0 to 0.9", kinds=("audience",)),
     "value_holder": Key((str,), "who has the outcomes, amounts or tags: bank | platform", kinds=SUM_KINDS),
     "base": Key((str,), "whom the value holder sends: converters | customers", kinds=_OUTCOMES),
+    "keep_seed": Key(
+        (str,), "whose auditor can recompute what it sent: bank | platform | both; else nobody's"
+    ),
     "key_bits": Key((int,), "length of the Paillier key: 2048 | 3072", kinds=SUM_KINDS),
     "bank": Key((dict,), "the bank's columns", required=KINDS),
     "platform": Key((dict,), "the platform's columns", required=KINDS),

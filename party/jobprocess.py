@@ -117,6 +117,13 @@ class JobProcess:
         )
         return Ending(False, "process_died", f"The job's process {how}.", hint, cut=True)
 
+    async def answer(self, line: Mapping[str, Any]) -> None:
+        """Answer an event that asked for something."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # it has died meanwhile, which its ending tells
+                self._process.stdin.write(json.dumps(line).encode() + b"\n")
+                await self._process.stdin.drain()
+
     async def stop(self) -> None:
         """End the process: first by asking, then for good."""
         for ask in (self._process.terminate, self._process.kill):

@@ -148,7 +148,8 @@ class Job:
     """A job file that was read and checked; ``source`` is its path, for messages.
 
     ``sums`` is there for the kinds that are grouped sums, and only there. ``output`` and ``holdout`` are an
-    audience's. ``receiver`` (bank | platform | both) is who learns the result.
+    audience's. ``receiver`` (bank | platform | both) is who learns the result. ``keep_seed`` (bank | platform | both)
+    is who keeps its seed for its auditor; ``None`` is nobody.
     """
 
     source: str
@@ -164,6 +165,7 @@ class Job:
     min_group: int = DEFAULT_MIN_GROUP
     max_set: int = DEFAULT_MAX_SET
     sums: SumSpec | None = None
+    keep_seed: str | None = None
 
     def side(self, name: str) -> SideSpec:
         """Return the part of ``bank`` or ``platform``."""
@@ -178,6 +180,13 @@ class Job:
     def receivers(self) -> tuple[str, ...]:
         """The parties that learn the result, the bank first."""
         return SIDES if self.both else (self.receiver,)
+
+    @property
+    def seed_keepers(self) -> tuple[str, ...]:
+        """The parties that keep their seed for their auditor, the bank first."""
+        if self.keep_seed is None:
+            return ()
+        return SIDES if self.keep_seed == "both" else (self.keep_seed,)
 
     @property
     def protocol_receiver(self) -> str:

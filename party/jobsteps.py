@@ -1,7 +1,7 @@
 """How a joint job takes a step: in one transaction that checks the state and writes what happened.
 
-So a process may be killed between any two statements: a step was taken whole, with its event, or not at all. Steps
-and who may take them are the tables of ``party.jobstates``.
+So a process may be killed between any two statements: a step was taken whole, with its event and its entry in the
+party's log, or not at all. Steps and who may take them are the tables of ``party.jobstates``.
 
 Notes and codes are single words of a fixed alphabet: no text that could carry data is kept with a step.
 """
@@ -9,13 +9,17 @@ Notes and codes are single words of a fixed alphabet: no text that could carry d
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from party.auditlog import notes
 from party.budget import Clock, local_clock
+from party.jobentries import actor_of, of_step
 from party.jobrecords import Actor, JobList, JobRecord, record_of, row_of, unknown_job
 from party.jobstates import TRANSITIONS, ActorKind, JobState, Step, actors_for, states_for
+from party.refusals import attempt
 from party.store import Store
 from party.tables import events, jobs
 from psi.errors import PolicyRefusal, UsageError
@@ -38,8 +42,16 @@ class JobSteps(JobList):
         self._clock = clock
         self._attempts = attempts
 
+    def _attempt(
+        self, step: Step, actor: Actor, job: str | None = None
+    ) -> AbstractContextManager[sa.Connection]:
+        """Give the transaction of ``step``; that ``actor`` may not take it is in the log, where it may not."""
+        hidden = actor.kind is ActorKind.PARTNER
+        name = actor_of(actor, self._side)
+        return attempt(self._store, self._clock, name, step.value, job, hidden=hidden)
+
     def _take(self, job: str, step: Step, actor: Actor, code: str, **values: Any) -> JobRecord:
-        with self._store.transaction() as connection:
+        with self._attempt(step, actor, job) as connection:
             after = self._step(connection, row_of(connection, job), step, actor, code, **values)
         return self._record(after)
 
@@ -80,13 +92,14 @@ class JobSteps(JobList):
         )
         if changed.rowcount != 1:
             raise RuntimeError("a job changed in the middle of a transaction")
-        self._event(connection, row.id, now.timestamp(), actor, step, state, after, code)
-        return row_of(connection, row.id)
+        changed_row = row_of(connection, row.id)
+        self._event(connection, changed_row, now.timestamp(), actor, step, state, after, code)
+        return changed_row
 
     def _event(
         self,
         connection: sa.Connection,
-        job: str,
+        row: sa.Row[Any],
         at: float,
         actor: Actor,
         step: Step,
@@ -94,9 +107,10 @@ class JobSteps(JobList):
         after: JobState,
         note: str | None,
     ) -> None:
+        """Write that ``step`` led to ``row``: the event that people are shown, and the entry in the log."""
         connection.execute(
             events.insert().values(
-                job=job,
+                job=row.id,
                 at=at,
                 actor=str(actor),
                 step=step.value,
@@ -105,6 +119,7 @@ class JobSteps(JobList):
                 note=note,
             )
         )
+        notes(connection, of_step(row, self._side, step, actor, before, note), at)
 
     def _record(self, row: sa.Row[Any]) -> JobRecord:
         return record_of(row, self._zone)

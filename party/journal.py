@@ -17,6 +17,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from party.spool import disk_error
+from psi.errors import UsageError, VeiljoinError
 from psi.replay import Entry
 from veiljoin import codec
 from veiljoin.messages import WireMessage
@@ -92,6 +93,49 @@ class DiskJournal:
         for path in (*files[size:], *self._folder.glob(f"*{_PARTIAL}")):
             path.unlink()
         return size
+
+
+class ReadOnlyJournal:
+    """The journal of a run that has ended, in ``folder``, to play it once more: nothing in it is changed.
+
+    Raises ``UsageError`` that names the first message which is not as it was written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._size = journal_size(folder)
+
+    def __len__(self) -> int:
+        """How many messages there are."""
+        return self._size
+
+    def entries(self) -> Iterator[Entry[WireMessage]]:
+        """Yield the messages from the first on."""
+        for number in range(self._size):
+            path = self._folder / _name(number)
+            try:
+                entry = _read(path)
+            except (OSError, VeiljoinError):
+                entry = None
+            if entry is None:
+                raise UsageError(
+                    f"{path} is not as it was written.",
+                    hint="take the folder from a backup; the messages behind it cannot be judged without it",
+                    code="bad_format",
+                )
+            yield entry
+
+    def add(self, entry: Entry[WireMessage]) -> None:
+        """Refuse: the run has ended."""
+        raise RuntimeError("the journal of a run that has ended takes no message")
+
+    def hold(self, message: WireMessage) -> None:
+        """Refuse: whoever plays a run that has ended lacks nothing."""
+        raise RuntimeError("nobody waits for the messages of a run that has ended")
+
+    def held(self) -> Iterator[WireMessage]:
+        """Yield nothing."""
+        return iter(())
 
 
 def journal_size(folder: Path) -> int:

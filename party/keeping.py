@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from audit.entry import Draft
+from party.auditlog import AuditLog
+from party.contract import parse_contract
 from party.guard import abandon
+from party.jobrecords import JobRecord
+from party.keptruns import no_auditor, seal_run
 from party.node import Node
 from party.workroom import Workroom
 from psi.errors import UsageError
@@ -43,10 +48,44 @@ class Keeping:
         self._workroom.begin_run(job)
         return seed
 
+    def seal(
+        self, record: JobRecord, seed: Seed, *, delimiter: str | None = None, encoding: str | None = None
+    ) -> None:
+        """Where the contract says that this side keeps its seed, seal it to the auditor: before anything is sent.
+
+        ``delimiter`` and ``encoding`` are the catalogue's, for who prepares the same input again. Raises
+        ``PolicyRefusal`` if the policy names no auditor any more.
+        """
+        side, policy = self._node.file.role, self._node.home.policy
+        contract = parse_contract(record.contract or b"")
+        if not contract.keeps_seed(side):
+            return
+        if policy.audit.key is None:
+            raise no_auditor(side, policy)
+        name = seal_run(
+            self._workroom.run(record.id),
+            seed,
+            auditor=policy.audit.key,
+            side=side,
+            contract=contract,
+            table=record.table,
+            delimiter=delimiter,
+            encoding=encoding,
+        )
+        kept = Draft(
+            "seed_kept",
+            f"node:{side}",
+            record.id,
+            {"auditor": policy.audit.key.hex()},
+            key=f"{record.id}/seed/{name}",
+        )
+        AuditLog(self._node.home.store).append((kept,), self._node.clock().timestamp())
+
     def end(self, job: str) -> None:
         """Drop the run: its seed is destroyed, and what was reserved for it and not spent is given back."""
-        self._node.vault.destroy(_name(job))
+        # The folder goes first: what the auditor is to have is moved out of it, or the run is still there.
         self._workroom.end_run(job)
+        self._node.vault.destroy(_name(job))
         abandon(self._node.home, job)
 
     def jobs(self) -> tuple[str, ...]:

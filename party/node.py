@@ -14,7 +14,9 @@ from party.enrolment import Enrolments
 from party.home import Home
 from party.identity import public_identity
 from party.nodefile import BANK, NodeFile, Ports, load_node
+from party.ownlog import OwnLog
 from party.partners import Partners
+from party.policydigest import note_in_force
 from party.vault import Vault, open_vault
 from psi.errors import UsageError
 
@@ -28,6 +30,7 @@ class Node:
     vault: Vault
     credentials: Credentials
     partners: Partners
+    log: OwnLog
     clock: Clock
 
     @classmethod
@@ -47,7 +50,15 @@ class Node:
         """Put a node together from an open home."""
         vault = open_vault(home.folder, home.store, clock)
         credentials = Credentials(home.store, vault, clock)
-        return cls(file, home, vault, credentials, Partners(home.store, clock), clock)
+        log = OwnLog(file, home.store, vault, credentials, clock)
+        node = cls(file, home, vault, credentials, Partners(home.store, clock), log, clock)
+        node.settle_log()
+        return node
+
+    def settle_log(self) -> None:
+        """Begin the log where there is an identity and no log yet; note policy and settings, unless it has them."""
+        self.log.ensure()
+        note_in_force(self.home.store, self.home.policy, self.file, self.clock().timestamp())
 
     @property
     def ports(self) -> Ports:

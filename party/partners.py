@@ -17,9 +17,10 @@ from cryptography import x509
 from party.budget import Clock, local_clock
 from party.callers import Caller, stranger
 from party.certificates import PublicKey, key_digest, load_certificate, pem_of, serial_of
+from party.refusals import STRANGER, note_access
 from party.store import Store
 from party.tables import METADATA
-from psi.errors import UsageError
+from psi.errors import PeerViolation, UsageError
 
 # How long after its successor was first used a certificate may still begin calls, of jobs that were just given it.
 SUPERSEDED_AFTER: Final = datetime.timedelta(hours=1)
@@ -200,7 +201,9 @@ class Partners:
             )
             held = recorded(connection, Kind.PARTNER, name)
         if ends is not None and now >= ends:
-            raise stranger(
+            raise self._refused(
+                "superseded",
+                name,
                 f"The certificate of {name} was renewed, and the old one was used again.",
                 "unless its node was restored from a backup, somebody else has the old key; invite it again",
             )
@@ -228,16 +231,25 @@ class Partners:
             ).first()
             partner = None if row is None else find(connection, row.partner)
         if row is None or partner is None or load_certificate(row.pem.encode()) != caller.certificate:
-            raise stranger("A caller's certificate is not in the store.")
+            raise self._refused("unknown", None, "A caller's certificate is not in the store.")
+        name = partner.name
         # One that was only superseded keeps the calls that it has begun: a job does not end with a renewal.
         revoked = row.revoked_at is not None and row.revoked_by != _BY_RENEWAL
         if revoked or partner.state is PartnerState.REVOKED:
-            raise stranger(f"The certificate of {partner.name} was revoked.")
+            raise self._refused("revoked", name, f"The certificate of {name} was revoked.")
         if self._clock().timestamp() >= row.not_after:
-            raise stranger(f"The certificate of {partner.name} has expired.")
+            raise self._refused("expired", name, f"The certificate of {name} has expired.")
         if partner.state is not PartnerState.ACTIVE or caller.names != {partner.san}:
-            raise stranger(f"The certificate of {partner.name} does not name an active partner.")
-        return partner.name
+            raise self._refused(
+                "not_active", name, f"The certificate of {name} does not name an active partner."
+            )
+        return name
+
+    def _refused(self, code: str, partner: str | None, message: str, *hint: str) -> PeerViolation:
+        """Note in the log that a caller is not let in, and return what is said of it."""
+        actor = STRANGER if partner is None else f"partner:{partner}"
+        note_access(self._store, partner, code, actor, self._clock().timestamp())
+        return stranger(message, *hint)
 
 
 # -- inside a transaction

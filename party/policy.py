@@ -19,6 +19,9 @@ A policy is enforced by the party that wrote it. Drafting a contract takes the s
     min_difference = 50        # without it, min_group of the job
     [lifetime]
     result_days = 90           # a standing node removes results after so many days
+    [audit]
+    key = "5866...2b4c"        # the auditor's public key: a job's kept seed is sealed to it (docs/audit-replay.md)
+    unwitnessed = "closed"     # a result whose log the partner didn't cosign: closed | open
     [[standing]]               # a platform's jobs that need no person: see party.standing
 """
 
@@ -38,6 +41,7 @@ from typing import Any, Final
 from party.jobfile import SIDES, Job
 from party.jobkeys import Key, Place, check_keys, choice, out_of_range, whole
 from party.jobspec import DEFAULT_DOMINANCE, DEFAULT_MAX_SET, DEFAULT_MIN_CONVERTERS, DEFAULT_MIN_GROUP
+from party.seedkeeping import public_key
 from party.standing import StandingRule, read_standing
 from psi.errors import PolicyRefusal, UsageError
 from psi.terms import MAX_SET
@@ -53,6 +57,8 @@ MAX_PERIOD: Final = datetime.timedelta(days=3660)
 MAX_RESULT_DAYS: Final = 3660
 NOISE: Final = "noise"
 REFUSE: Final = "refuse"
+CLOSED: Final = "closed"
+OPEN: Final = "open"
 
 _PERIOD: Final = re.compile(r"([1-9][0-9]{0,5}) (hour|day|week)s?")
 _NUMBER: Final = (int, Decimal)
@@ -62,6 +68,7 @@ _TOP: Final = {
     "budget": Key((dict,), "what may be asked of a dataset by a partner, per period"),
     "differencing": Key((dict,), "inputs that hardly differ from an earlier one"),
     "lifetime": Key((dict,), "how long results are kept"),
+    "audit": Key((dict,), "the auditor's key, and what becomes of a result that nobody witnessed"),
     "standing": Key((list,), "rules for jobs that need no person's approval, each under [[standing]]"),
 }
 _LIMITS: Final = {
@@ -82,6 +89,10 @@ _DIFFERENCING: Final = {
     "min_difference": Key((int,), "fewest persons by which it has to differ"),
 }
 _LIFETIME: Final = {"result_days": Key((int,), "days after which results are removed")}
+_AUDIT: Final = {
+    "key": Key((str,), "the public key that veiljoin audit new-key printed: 64 hex digits"),
+    "unwitnessed": Key((str,), "a result whose log the partner did not cosign: closed | open"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,18 @@ class Differencing:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditRules:
+    """What the party's auditor needs: ``key``, the X25519 public key (32 bytes) that kept seeds are sealed to.
+
+    ``unwitnessed``: a result whose log the partner did not cosign in time stays ``closed``, or is shown all the
+    same (``open``).
+    """
+
+    key: bytes | None = None
+    unwitnessed: str = CLOSED
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One party's policy; ``source`` is its file, for messages."""
 
@@ -133,6 +156,7 @@ class Policy:
     result_days: int = 90
     source: str = "the default policy"
     standing: tuple[StandingRule, ...] = ()
+    audit: AuditRules = AuditRules()
 
 
 DEFAULT_POLICY: Final = Policy()
@@ -203,6 +227,7 @@ def parse_policy(table: Mapping[str, Any], source: str) -> Policy:
         "budget": _BUDGET,
         "differencing": _DIFFERENCING,
         "lifetime": _LIFETIME,
+        "audit": _AUDIT,
     }.items():
         sections[name] = table.get(name, {})
         check_keys(sections[name], keys, top.inside(name))
@@ -219,6 +244,7 @@ def parse_policy(table: Mapping[str, Any], source: str) -> Policy:
             most=MAX_RESULT_DAYS,
         ),
         standing=read_standing(table.get("standing", []), source),
+        audit=_audit(sections["audit"], top.inside("audit")),
         source=source,
     )
     if policy.limits.min_group > policy.limits.max_set:
@@ -348,6 +374,18 @@ def _differencing(table: Mapping[str, Any], place: Place) -> Differencing:
     if "min_difference" in table:
         least = whole(table, "min_difference", 1, place, least=1, most=MAX_SET)
     return Differencing(choice(table, "action", (NOISE, REFUSE), place, NOISE), least)
+
+
+def _audit(table: Mapping[str, Any], place: Place) -> AuditRules:
+    key = None
+    if "key" in table:
+        key = public_key(table["key"])
+        if key is None:
+            raise UsageError(
+                f"key in {place} is not an auditor's public key.",
+                hint="copy the 64 hex digits that veiljoin audit new-key printed",
+            )
+    return AuditRules(key, choice(table, "unwitnessed", (CLOSED, OPEN), place, CLOSED))
 
 
 def _period(table: Mapping[str, Any], default: datetime.timedelta, place: Place) -> datetime.timedelta:

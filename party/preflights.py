@@ -13,7 +13,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from audit.entry import Draft
+from party.auditlog import note
 from party.budget import Clock, local_clock
+from party.logged import own_actor
 from party.store import Store
 from party.tables import preflights
 from psi.errors import UsageError
@@ -31,6 +34,7 @@ _KEPT: Final = 32 * 86_400.0
 # Words that say nothing of the job: the run is to be made again.
 _NO_RUN: Final = frozenset({"limited", "failed"})
 _AGAIN, _WITHOUT = "again", "without"
+_TAKEN_BACK: Final = "taken_back"
 
 
 class PreflightState(StrEnum):
@@ -101,6 +105,7 @@ class Preflights:
         with self._store.transaction() as connection:
             mine = preflights.update().where(preflights.c.run == run.hex())
             connection.execute(mine.values(own=word, detail=detail or None, hint=hint or None))
+            self._note(connection, preflights.c.run == run.hex())
 
     def say_peer(self, run: bytes, partner: str, word: str) -> None:
         """Note the word of ``partner`` of a run with it; the first one counts."""
@@ -110,7 +115,8 @@ class Preflights:
             .where(preflights.c.peer.is_(None))
         )
         with self._store.transaction() as connection:
-            connection.execute(theirs.values(peer=word))
+            if connection.execute(theirs.values(peer=word)).rowcount:
+                self._note(connection, preflights.c.run == run.hex(), f"partner:{partner}")
 
     # -- wishes
 
@@ -125,13 +131,36 @@ class Preflights:
     def take_back(self, note: int) -> None:
         """Take back the note ``note`` of :meth:`go_without`."""
         with self._store.transaction() as connection:
+            self._note(connection, preflights.c.id == note, word=_TAKEN_BACK)
             connection.execute(preflights.delete().where(preflights.c.id == note))
 
     def _wish(self, job: str, digest: str, partner: str, actor: str, wish: str) -> int:
         row = {"job": job, "digest": digest, "facts": "", "partner": partner, "at": self._now()}
         with self._store.transaction() as connection:
             inserted = connection.execute(preflights.insert().values(wish=wish, actor=actor, **row))
-            return int(inserted.inserted_primary_key[0])  # type: ignore[index]
+            number = int(inserted.inserted_primary_key[0])  # type: ignore[index]
+            self._note(connection, preflights.c.id == number, actor, word=wish)
+        return number
+
+    def _note(
+        self,
+        connection: sa.Connection,
+        which: sa.ColumnElement[bool],
+        actor: str | None = None,
+        *,
+        word: str | None = None,
+    ) -> None:
+        """Note in the party's log the words of a run, or of a wish the ``word`` that says what it is.
+
+        ``actor`` ``None``: who wished, or the own node.
+        """
+        row = connection.execute(sa.select(preflights).where(which)).first()
+        who = own_actor(connection)
+        if row is None or who is None:
+            return
+        facts = {"digest": row.digest, "own": word or row.own, "peer": None if word else row.peer}
+        draft = Draft("preflight", actor or row.actor or who, row.job, facts)
+        note(connection, draft, self._now())
 
     # -- what follows
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from audit.entry import Draft
 from party.combine import combine
 from party.contract import Contract, draft
 from party.disclosure import Card, card_for
@@ -31,12 +32,14 @@ from party.home import Home
 from party.identity import Authority, new_identity, partner_uri, public_identity
 from party.jobfile import SIDES, Job
 from party.policy import NO_POLICY, Change
+from party.rehearsal_logs import RehearsalLogs
 from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
 from party.spool import disk_error
 from psi.engines import open_engine
 from psi.errors import CODES, VeiljoinError
+from psi.secret import SigningSeed
 
 BANK: Final = "bank"
 # How long the first party to start waits for the other.
@@ -83,6 +86,7 @@ class Plan:
     card: Card
     contract: Contract
     configs: Mapping[str, Callable[[Path, str], SideConfig]]
+    identities: Mapping[str, SigningSeed]
     changes: tuple[Change, ...] = ()
 
 
@@ -137,7 +141,7 @@ def plan(
         return config
 
     configs = {side: config_for(side) for side in SIDES}
-    return Plan(job, table, data, out, card_for(job), contract, configs, changes)
+    return Plan(job, table, data, out, card_for(job), contract, configs, identities, changes)
 
 
 def _under_policies(
@@ -164,7 +168,12 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: 
     except OSError as error:
         raise disk_error(error, plan.out) from None
     try:
-        reports = _Parties(plan, folder, listen, observe).run()
+        with RehearsalLogs(folder / "logs", plan.identities) as logs:
+            logs.signed(
+                plan.contract, {side: plan.contract.body["parties"][side]["dataset"] for side in SIDES}
+            )
+            reports = _Parties(plan, folder, listen, observe, logs).run()
+            logs.ended(plan.contract, None)
         result = _combine(plan, reports)
         if plan.job.kind.is_sum:
             write_reports(folder, result, plan.job, language=language)
@@ -177,7 +186,8 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: 
 class _Parties:
     """The two processes of one rehearsal."""
 
-    def __init__(self, plan: Plan, folder: Path, listen: str, observe: Observe) -> None:
+    def __init__(self, plan: Plan, folder: Path, listen: str, observe: Observe, logs: RehearsalLogs) -> None:
+        self._logs = logs
         self._plan = plan
         self._folder = folder
         self._listen = listen
@@ -234,11 +244,13 @@ class _Parties:
         self._events.put((side, None))
 
     def _configure(self, side: str, address: str) -> None:
-        config = self._plan.configs[side](self._folder, address)
+        self._tell(side, self._plan.configs[side](self._folder, address).to_json())
+
+    def _tell(self, side: str, line: str) -> None:
         pipe = self._processes[side].stdin
         with contextlib.suppress(BrokenPipeError):  # it has died, which its exit status will tell
             if pipe is not None:
-                pipe.write(config.to_json().encode() + b"\n")
+                pipe.write(line.encode() + b"\n")
                 pipe.flush()
 
     def _watch(self) -> None:
@@ -282,9 +294,22 @@ class _Parties:
             case "error":
                 code = event["code"] if event["code"] in CODES else "internal"
                 self._errors[side] = VeiljoinError(event["message"], hint=event["hint"], code=code)
+            case "gate":
+                self._pass_gate(side, event)
+                return
             case "result":
                 self._reports[side] = event["report"]
         self._observe(side, event)
+
+    def _pass_gate(self, side: str, event: dict[str, Any]) -> None:
+        """Note what a party says in its log, have the other one cosign it, and answer."""
+        drafts = [Draft(**draft) for draft in event["drafts"]]
+        answer: dict[str, Any] = {"gate": event["number"]}
+        try:
+            self._logs.gate(side, drafts, cosigned=event["cosigned"])
+        except VeiljoinError as error:
+            answer |= {"code": error.code.name, "message": error.message, "hint": error.hint}
+        self._tell(side, json.dumps(answer))
 
     def _note_end(self, side: str) -> None:
         status = self._processes[side].returncode

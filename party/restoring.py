@@ -16,6 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from party import tables
+from party.auditlog import AuditLog
 from party.archive import (
     BLOCK,
     FORMAT,
@@ -40,7 +41,9 @@ from party.home import STORE_FILE
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.ledger import write_private
+from party.logged import note_copied, note_key
 from party.nodefile import NODE_FILE, load_node, write_node
+from party.ownlog import OwnLog
 from party.spool import disk_error
 from party.store import Store
 from party.vault import KEY_FILE, node_key, open_vault
@@ -60,9 +63,17 @@ class Restored:
 
 
 def restore(
-    archive: Path, folder: Path, key_file: Path | None = None, clock: Clock = local_clock
+    archive: Path,
+    folder: Path,
+    key_file: Path | None = None,
+    clock: Clock = local_clock,
+    *,
+    actor: str | None = None,
 ) -> Restored:
     """Make the home ``folder`` from ``archive``; ``key_file`` is the node key where the archive has none.
+
+    A new log begins, as the partners have cosigned what the old one held after the backup: its first entries say so,
+    and that it was ``actor`` who restored, if known.
 
     The home is there whole or not at all. A store on PostgreSQL has to be there, restored by its own means.
     Raises ``UsageError`` if ``folder`` isn't empty, the archive is none, is cut short or was changed, the node key
@@ -92,7 +103,10 @@ def restore(
         address = own if saved.database is None or file.store is None else file.store
         with closing(Store(address)) as store:
             # Before anything is changed in a database that may be another node's.
-            Credentials(store, open_vault(stage, store, clock), clock).identity()
+            vault = open_vault(stage, store, clock)
+            credentials = Credentials(store, vault, clock)
+            credentials.identity()
+            _new_log(store, OwnLog(file, store, vault, credentials, clock), actor, clock)
             again = _begin_anew(store, saved.role, clock)
         try:
             stage.rename(folder.absolute())
@@ -207,15 +221,27 @@ def _write_member(
         raise damaged(archive, f"its {name} is not as it was saved")
 
 
+def _new_log(store: Store, log: OwnLog, actor: str | None, clock: Clock) -> None:
+    """Begin another log, and note in it how long the old one was that the archive had."""
+    old = AuditLog(store).facts()
+    size = AuditLog(store).size()
+    log.begin_again()
+    if old is not None:
+        with store.transaction() as connection:
+            note_copied(connection, "restored", actor, clock().timestamp(), size)
+
+
 def _begin_anew(store: Store, side: str, clock: Clock) -> tuple[str, ...]:
     """Let every accepted job that had not ended begin anew; returns their ids."""
     jobs = Jobs(store, side, clock)
     again: list[str] = []
     with store.transaction() as connection:
-        names = connection.execute(sa.select(tables.secrets.c.name)).scalars().all()
-        doomed = [name for name in names if name.startswith(JOB_SECRETS)]
-        if doomed:
-            connection.execute(tables.secrets.delete().where(tables.secrets.c.name.in_(doomed)))
+        secrets = tables.secrets
+        sealed = connection.execute(sa.select(secrets.c.name, secrets.c.purpose)).all()
+        for name, purpose in sealed:
+            if name.startswith(JOB_SECRETS):
+                connection.execute(secrets.delete().where(secrets.c.name == name))
+                note_key(connection, False, name, purpose, clock().timestamp())
         # What they had reached lay in the work folder, and is gone.
         connection.execute(tables.job_progress.update().values(reached=0))
     page = jobs.list(states=(JobState.RUNNING, JobState.ACCEPTED), limit=200)

@@ -4,9 +4,10 @@
     journal/    the partner's messages
     masks/      masks of the partner's points, and ciphertexts, that were computed
     sets/       masks of the own set, until it is prepared
+    kept.json   the seed sealed to the auditor, in a job that keeps it (party.keptruns)
 
 No identifier, no hash of one and no key comes here; the run's seed is sealed in the store. The folder is removed when
-the run ends, however it ends.
+the run ends, however it ends; what the auditor is to have is moved out of it before.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from party.spool import Spool, disk_error
 from psi.seed import JobRandomness
 
 _PREPARED: Final = "prepared"
-_JOURNAL: Final = "journal"
+JOURNAL: Final = "journal"
 _MASKS: Final = "masks"
 _SETS: Final = "sets"
 # More than the batches of any own set.
@@ -64,11 +65,11 @@ class RunFolder:
 
     def journal(self, aside: Path) -> DiskJournal:
         """Return the journal; what it holds back for one link goes to the folder ``aside``."""
-        return DiskJournal(self._folder / _JOURNAL, aside)
+        return DiskJournal(self._folder / JOURNAL, aside)
 
 
 def reached(folder: Path) -> int:
     """Return a number that grows with what of the run in ``folder`` is on the disk; 0 for none."""
     if (folder / _PREPARED / PREPARED_FILE).exists():
-        return _BEYOND + journal_size(folder / _JOURNAL)
+        return _BEYOND + journal_size(folder / JOURNAL)
     return sum(1 for _ in (folder / _SETS).glob("*"))

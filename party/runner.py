@@ -8,12 +8,13 @@ import contextlib
 import datetime
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from audit.entry import Draft
 from federated.terms import SumTerms
 from party.combine import header
 from party.contract import Contract, DatasetFacts, check_agrees, parse_contract
@@ -31,18 +32,29 @@ from party.part import Part, Setting
 from party.progress import Emit, Progress
 from party.results import REJECTS, RESULT, write_json
 from party.runfolder import RunFolder
+from party.runlog import RunLog
 from party.session import agree, converse, say_goodbye, why_it_ended
 from party.spool import disk_error
 from party.sum_part import SumPart
+from party.transcript import RESULT as RESULT_GATE
+from party.transcript import release_of
 from party.transport import Link, Traffic
+from party.version import SOFTWARE as SOFTWARE
 from party.workspace import Workspace
 from psi.engines import Engine, available, open_engine
-from psi.errors import VeiljoinError
+from psi.errors import PolicyRefusal, VeiljoinError
+from psi.role import ProtocolRole
 from psi.secret import SecretBytes, Seed, SigningSeed
 from psi.seed import JobRandomness, new_seed
 from psi.suites import Suite, suite_by_id
+from veiljoin.messages import WireMessage
 
-SOFTWARE: Final = "veiljoin 0.1.0"
+# Notes what a run releases in the party's log; with a partner to cosign it, also waits for that (party.notary).
+Gate = Callable[[Sequence[Draft], bool], Awaitable[None]]
+
+
+async def _no_log(_: Sequence[Draft], __: bool) -> None:
+    """Note nothing: for a run that no log is kept of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +66,8 @@ class SideConfig:
     ``address`` is a host and port, or for a bank's node ``fd:N``: an inherited socket to which the node passes the
     partner's stream on; such a process has no ``tls`` of its own. ``store`` is that of a home which has it elsewhere.
     ``seed`` and ``run`` are those of a run that may go on in another process: its seed, and the folder that outlives
-    this one. Without them the run ends with the process.
+    this one. Without them the run ends with the process. ``basis`` is the consent basis of the dataset, where the
+    catalogue has one.
     """
 
     side: str
@@ -79,6 +92,7 @@ class SideConfig:
     encoding: str | None = None
     seed: Seed | None = None
     run: Path | None = None
+    basis: str | None = None
 
     def to_json(self) -> str:
         """Return the configuration as one line of JSON, secrets included: for a pipe, never for a file."""
@@ -106,6 +120,7 @@ class SideConfig:
                 "encoding": self.encoding,
                 "seed": None if self.seed is None else _pack(self.seed.reveal()),
                 "run": None if self.run is None else str(self.run),
+                "basis": self.basis,
             }
         )
 
@@ -174,6 +189,7 @@ class _Done:
     """What is left of a protocol that ran to its end."""
 
     part: Part
+    role: ProtocolRole[Any]
     facts: InputFacts
     engine: Engine
     traffic: Traffic
@@ -185,12 +201,14 @@ class SideRun:
     """One side's part of one job: :meth:`over` a link, then :meth:`conclude` once the link is closed.
 
     Writing results takes longer the more persons matched, so it waits until the partner can no longer time it.
-    A context manager that removes the job's working data and ends its processes.
+    A context manager that removes the job's working data and ends its processes. ``gate`` is waited for before
+    anything is released, to the partner or to the own files.
     """
 
-    def __init__(self, config: SideConfig, emit: Emit) -> None:
+    def __init__(self, config: SideConfig, emit: Emit, gate: Gate = _no_log) -> None:
         self._config = config
         self._emit = emit
+        self._gate = gate
         self.progress = Progress(emit)
         self._job: Job = parse_job(config.job_table, config.job_source)
         self._contract: Contract = parse_contract(config.contract)
@@ -202,6 +220,7 @@ class SideRun:
         self._contract.seconds_left(datetime.datetime.now(datetime.UTC))
         own = dataset_facts(self._dataset, config.dataset)
         check_agrees(self._contract, self._job, config.side, own, public_identity(config.identity))
+        self._log = RunLog(self._contract, config.side, config.basis)
         try:
             config.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -245,6 +264,8 @@ class SideRun:
         if self._done is None:
             raise RuntimeError("over() comes first")
         done = self._done
+        # audit/SPEC: no result is written before the partner has cosigned what it rests on.
+        await self._gate(self._log.before(RESULT_GATE, done.role, done.facts), True)
         with self.progress.phase("write"):
             figures, files = await asyncio.to_thread(done.part.write, self._config.staging)
         if (done.prepared / REJECTS).exists():
@@ -314,17 +335,37 @@ class SideRun:
         role = await asyncio.to_thread(part.role)
         journal = await asyncio.to_thread(folder.journal, config.work / "aside")
 
+        loop = asyncio.get_running_loop()
+
         def before_release() -> None:
-            if guard is not None:
+            if guard is None:
+                return
+            try:
                 guard.release(part.peer_persons)
+            except PolicyRefusal as refusal:
+                refused = self._log.refused(role, refusal.code.name)
+                asyncio.run_coroutine_threadsafe(self._noted(refused), loop)
+                raise
+
+        passed: set[str] = set()
+
+        async def before_sending(message: WireMessage) -> None:
+            release = release_of(message)
+            if release is not None and release not in passed:
+                await self._gate(self._log.before(release, role, facts), True)
+                passed.add(release)
 
         try:
             with self.progress.phase(part.phase):
-                await converse(link, role, journal, self.progress, before_release)
+                await converse(link, role, journal, self.progress, before_release, before_sending)
         except BaseException:
             role.close()
             raise
-        self._done = _Done(part, facts, engine, link.traffic, folder.prepared, sets.computed + masks.computed)
+        computed = sets.computed + masks.computed
+        self._done = _Done(part, role, facts, engine, link.traffic, folder.prepared, computed)
+
+    async def _noted(self, drafts: Sequence[Draft]) -> None:
+        await self._gate(drafts, False)
 
     def _sum_terms(self) -> SumTerms | None:
         return self._contract.sum_terms() if self._job.kind.is_sum else None

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from audit.entry import Draft
+from party.auditlog import AuditLog
 from party.catalogue import Catalogue
 from party.certificates import pem_of
 from party.jobprocess import PAUSES, Ending, JobProcess
@@ -24,10 +27,13 @@ from party.jobstates import JobState
 from party.keeping import Keeping
 from party.node import Node
 from party.nodefile import BANK
+from party.notary import Notary, refused
 from party.partners import PartnerState
 from party.passing import INHERITED
 from party.run import Rest, Run, Stage
+from party.runlog import released
 from party.runner import SideConfig
+from party.transcript import RESULT
 from party.workroom import Workroom
 from psi.errors import PeerViolation, UsageError, VeiljoinError
 
@@ -42,6 +48,10 @@ _LONGEST_REST: Final = 60.0
 Tell = Callable[[dict[str, Any]], None]
 
 
+def _told(error: VeiljoinError) -> dict[str, str]:
+    return {"code": error.code.name, "message": error.message, "hint": error.hint}
+
+
 def _is_identity(error: VeiljoinError) -> bool:
     return error.code.name == "peer_identity"
 
@@ -49,14 +59,16 @@ def _is_identity(error: VeiljoinError) -> bool:
 class Runs:
     """The attempts of this node's process ``instance``. ``tell`` is told what happens, for the node's log.
 
-    To be used inside one event loop. Steps that find the job taken or ended elsewhere end the attempt quietly.
+    To be used inside one event loop. Steps that find the job taken or ended elsewhere end the attempt quietly. What a
+    process has to note in the log, and to have cosigned, goes through ``notary``.
     """
 
-    def __init__(self, node: Node, jobs: Jobs, instance: str, tell: Tell) -> None:
+    def __init__(self, node: Node, jobs: Jobs, instance: str, tell: Tell, notary: Notary) -> None:
         self._node = node
         self._jobs = jobs
         self._instance = instance
         self._tell = tell
+        self._notary = notary
         self._lock = asyncio.Lock()
         self._runs: dict[str, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,10 +127,14 @@ class Runs:
         if job in self._runs:
             return None
         try:
+            partner = (await asyncio.to_thread(self._jobs.get, job)).partner
+            why = await asyncio.to_thread(self._notary.trouble, partner)
+            if why is not None:
+                raise refused(partner, why)
             record = await asyncio.to_thread(self._jobs.start, job, self._instance, LEASE)
             number = attempt or record.attempts
             await asyncio.to_thread(self.workroom.prepare, job, number)
-        except UsageError as error:
+        except VeiljoinError as error:
             self._say(job, "not_started", error)
             return None
         run = Run(job, record.partner, number, stage, time.monotonic())
@@ -187,11 +203,37 @@ class Runs:
         )
 
     def _heard(self, run: Run, event: Mapping[str, Any]) -> None:
-        if event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
+        if event.get("event") == "gate":
+            self._task(self._pass_gate(run, event))
+        elif event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
             try:
                 self.workroom.note_progress(run.job, run.attempt, event)
             except UsageError as error:
                 self._say(run.job, "not_shown", error)
+
+    async def _pass_gate(self, run: Run, event: Mapping[str, Any]) -> None:
+        """Note what a process says in the log, have it cosigned where it asks for that, and answer it."""
+        fault = VeiljoinError("A fault in this program kept the log from being written.")
+        answer: dict[str, Any] = {"gate": event["number"], **_told(fault)}
+        try:
+            drafts = [Draft(**draft) for draft in event["drafts"]]
+            if event["cosigned"]:
+                await self._notary.gate(run.partner, drafts)
+            else:
+                await self._notary.note(drafts)
+            answer = {"gate": event["number"]}
+        except VeiljoinError as error:
+            passes = error.code.name == "cosign_refused" and self._may_open(drafts)
+            answer = {"gate": event["number"], **({} if passes else _told(error))}
+        finally:
+            # Also where this failed in a way that nobody foresaw: the process must not wait for ever.
+            if run.process is not None:
+                await run.process.answer(answer)
+
+    def _may_open(self, drafts: Sequence[Draft]) -> bool:
+        """Return whether these are only for the own result, which the policy lets out without a cosignature."""
+        releases = {draft.facts["release"] for draft in drafts if draft.type == "decision"}
+        return self._node.home.policy.audit.unwitnessed == "open" and releases == {RESULT}
 
     async def _ended(self, run: Run, ending: Ending) -> None:
         if run.fault is not None and not ending.done:
@@ -301,8 +343,20 @@ class Runs:
             # It is complete and stays where it is; the node publishes it when it starts again.
             self._say(run.job, "not_published", error)
             return
+        await self._released(run)
         await self._end_run(run.job)
         self._tell({"event": "result", "job": run.job, "folder": str(folder)})
+
+    async def _released(self, run: Run) -> None:
+        """Note that a result lies where its reader finds it, and have the partner cosign the end of the job."""
+        record = await asyncio.to_thread(self._jobs.get, run.job)
+        receiver = json.loads(record.contract or b"{}").get("receiver", "")
+        log, side = AuditLog(self._node.home.store), self._node.file.role
+        try:
+            await self._notary.note(await asyncio.to_thread(released, log, run.job, side, receiver))
+            await self._notary.nudge(record.partner)
+        except VeiljoinError as error:
+            self._say(run.job, "not_noted", error)
 
     async def _give_up(self, run: Run, code: str, *, cut: bool, died: bool = False) -> None:
         job = run.job

@@ -15,9 +15,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from party.agreement import AgreedJobs, same_person
+from party.auditlog import note
 from party.drafting import Draft
+from party.jobentries import of_schedule
 from party.jobrecords import Actor, JobRecord, node
 from party.jobstates import ActorKind, JobState, Step
+from party.nodefile import BANK
 from party.schedulerecords import Outcome, ScheduledRun, ScheduleRecord, ScheduleState, ScheduleStep
 from party.schedulesteps import ScheduleSteps, by_person
 from party.scheduleterms import Terms, digest_of, parse_terms
@@ -47,7 +50,6 @@ class Schedules(ScheduleSteps):
 
     def draft(self, terms: Terms, source: str, actor: Actor) -> ScheduleRecord:
         """Enter a draft with the text ``source`` of its job file."""
-        by_person(actor, ScheduleStep.DRAFT)
         now, schedule = self._now(), uuid.uuid4().hex
         row = {
             "id": schedule,
@@ -61,15 +63,16 @@ class Schedules(ScheduleSteps):
             "failures": 0,
             **_content(terms, source),
         }
-        with self._store.transaction() as connection:
+        with self._attempt(ScheduleStep.DRAFT, actor) as connection:
+            by_person(actor, ScheduleStep.DRAFT)
             connection.execute(schedules.insert().values(**row))
-            self._event(connection, schedule, actor, ScheduleStep.DRAFT, ScheduleState.DRAFT, None)
             entered = self._row(connection, schedule)
+            self._event(connection, entered, actor, ScheduleStep.DRAFT, ScheduleState.DRAFT, None)
         return self._record(entered)
 
     def edit(self, schedule: str, terms: Terms, source: str, actor: Actor) -> ScheduleRecord:
         """Put other terms in place of the old; it is a draft again, and approvals are void."""
-        with self._store.transaction() as connection:
+        with self._attempt(ScheduleStep.EDIT, actor) as connection:
             row = self._row(connection, schedule)
             values = _content(terms, source) | {"editor": str(actor), "next_due": None, "failures": 0}
             row = self._step(connection, row, ScheduleStep.EDIT, actor, None, **values)
@@ -82,7 +85,7 @@ class Schedules(ScheduleSteps):
 
     def approve(self, schedule: str, actor: Actor, digest: str) -> ScheduleRecord:
         """Approve the schedule whose digest the approver was shown as ``digest``; four eyes."""
-        with self._store.transaction() as connection:
+        with self._attempt(ScheduleStep.APPROVE, actor) as connection:
             row = self._row(connection, schedule)
             if any(same_person(str(actor), writer) for writer in (row.drafter, row.editor)):
                 raise PolicyRefusal(
@@ -115,7 +118,7 @@ class Schedules(ScheduleSteps):
 
     def resume(self, schedule: str, actor: Actor) -> ScheduleRecord:
         """Go on with the first time that is due from now on; what passed meanwhile is not made up for."""
-        with self._store.transaction() as connection:
+        with self._attempt(ScheduleStep.RESUME, actor) as connection:
             row = self._row(connection, schedule)
             # The state first: of a schedule that isn't paused nothing else matters.
             self._check(row, ScheduleStep.RESUME, actor)
@@ -227,7 +230,9 @@ class Schedules(ScheduleSteps):
                 connection.execute(
                     table.update().where(table.c.id == ended.id).values(outcome=outcome.value, code=code)
                 )
-                row = self._count(connection, self._row(connection, ended.schedule), outcome, instance)
+                row = self._row(connection, ended.schedule)
+                self._note_outcome(connection, row, instance, outcome, code, ended.job)
+                row = self._count(connection, row, outcome, instance)
                 run = connection.execute(sa.select(table).where(table.c.id == ended.id)).one()
                 noted.append((self._run(run), self._record(row)))
         return tuple(noted)
@@ -256,6 +261,7 @@ class Schedules(ScheduleSteps):
                 job=job,
             )
         )
+        self._note_outcome(connection, row, instance, outcome, code, job)
         timetable = parse_terms(row.terms).timetable
         drafted = row.drafted + (job is not None)
         following = timetable.following(max(due, self._clock()))
@@ -270,6 +276,17 @@ class Schedules(ScheduleSteps):
             )
         else:
             self._write(connection, row, drafted=drafted, next_due=next_due)
+
+    def _note_outcome(
+        self,
+        connection: sa.Connection,
+        row: sa.Row[Any],
+        instance: str,
+        outcome: Outcome,
+        code: str | None,
+        job: str | None,
+    ) -> None:
+        note(connection, of_schedule(row, BANK, node(instance), outcome.value, code, job), self._now())
 
     def _count(
         self, connection: sa.Connection, row: sa.Row[Any], outcome: Outcome, instance: str

@@ -6,13 +6,18 @@ Notes and codes are single words: no text that could carry data is kept with a s
 from __future__ import annotations
 
 import datetime
+from contextlib import AbstractContextManager
 from typing import Any
 
 import sqlalchemy as sa
 
 from party.agreement import same_person
+from party.auditlog import note
+from party.jobentries import actor_of, of_schedule
 from party.jobrecords import Actor
 from party.jobstates import ActorKind
+from party.nodefile import BANK
+from party.refusals import attempt
 from party.schedulerecords import (
     SCHEDULE_TRANSITIONS,
     ScheduleList,
@@ -67,9 +72,13 @@ class ScheduleSteps(ScheduleList):
     def _take(
         self, schedule: str, step: ScheduleStep, actor: Actor, code: str | None, **values: Any
     ) -> ScheduleRecord:
-        with self._store.transaction() as connection:
+        with self._attempt(step, actor) as connection:
             row = self._step(connection, self._row(connection, schedule), step, actor, code, **values)
         return self._record(row)
+
+    def _attempt(self, step: ScheduleStep, actor: Actor) -> AbstractContextManager[sa.Connection]:
+        """Give the transaction of ``step``; that ``actor`` may not take it is in the log, where it may not."""
+        return attempt(self._store, self._clock, actor_of(actor, BANK), f"schedule_{step.value}")
 
     def _check(self, row: sa.Row[Any], step: ScheduleStep, actor: Actor) -> ScheduleState:
         """Return the state after ``step``, or raise."""
@@ -97,7 +106,7 @@ class ScheduleSteps(ScheduleList):
         """Take ``step`` or raise; returns the row after it."""
         after = self._check(row, step, actor)
         changed = self._write(connection, row, state=after.value, code=code, changed=self._now(), **values)
-        self._event(connection, row.id, actor, step, after, code)
+        self._event(connection, changed, actor, step, after, code)
         return changed
 
     def _write(self, connection: sa.Connection, row: sa.Row[Any], **values: Any) -> sa.Row[Any]:
@@ -114,22 +123,25 @@ class ScheduleSteps(ScheduleList):
     def _event(
         self,
         connection: sa.Connection,
-        schedule: str,
+        row: sa.Row[Any],
         actor: Actor,
         step: ScheduleStep,
         after: ScheduleState,
-        note: str | None,
+        code: str | None,
     ) -> None:
+        """Write that ``step`` led to ``row``: the event that people are shown, and the entry in the log."""
+        now = self._now()
         connection.execute(
             schedule_events.insert().values(
-                schedule=schedule,
-                at=self._now(),
+                schedule=row.id,
+                at=now,
                 actor=str(actor),
                 step=step.value,
                 after=after.value,
-                note=note,
+                note=code,
             )
         )
+        note(connection, of_schedule(row, BANK, actor, step.value, code), now)
 
     def _row(self, connection: sa.Connection, schedule: str) -> sa.Row[Any]:
         row = connection.execute(sa.select(schedules).where(schedules.c.id == schedule)).first()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -26,6 +26,10 @@ _OUTBOX: Final = 4
 IDLE_SECONDS: Final = 900.0
 # How long to look for the partner's last word on a link that broke.
 REASON_SECONDS: Final = 2.0
+
+
+async def _at_once(_: WireMessage) -> None:
+    """Hold nothing back."""
 
 
 async def agree(link: Link, contract: Contract, side: str, identity: SigningSeed, software: str) -> None:
@@ -65,11 +69,13 @@ async def converse(
     journal: Journal[Any],
     progress: Progress,
     before_release: Callable[[], None] = lambda: None,
+    before_sending: Callable[[WireMessage], Awaitable[None]] = _at_once,
 ) -> None:
     """Carry the messages of ``role`` until both sides have finished, from where ``journal`` ends (SPEC 8.6).
 
     ``before_release`` is called when the partner has announced itself, before it is sent more than our own
-    announcement, and again each time that is played back; what it raises ends the job.
+    announcement, and again each time that is played back; what it raises ends the job. ``before_sending`` is waited
+    for before each message goes out.
 
     Two tasks: one receives and computes, one sends. Computing runs in threads, so that keepalive and the other
     direction go on. Raises the role's or the link's error; the caller tells the partner.
@@ -121,6 +127,7 @@ async def converse(
         async def speak() -> None:
             while (messages := await outbox.get()) is not None:
                 while (message := await loop.run_in_executor(sending, playback.draw, messages)) is not None:
+                    await before_sending(message)
                     await link.send(message)
                     if role.announced_by_peer:
                         progress.advance(role.work_of(message, sent=True))

@@ -99,6 +99,17 @@ MATCH_STATEMENTS: Final[Mapping[str, tuple[str, str]]] = {
         "whoever knows all members of a group but one can learn about that one",
         "若有人已知某群体中除一人外的全部成员，则可推知剩下的那一人",
     ),
+    "kept_seed": (
+        (
+            "the {keeper} keeps its seed of this job, sealed to its auditor: whoever has the auditor's private key "
+            "and the {keeper}'s data can recompute all that it sent; if the seed gets to the other side, that side "
+            "can try out identifiers against all that it received, so learn who is in the {keeper}'s set"
+        ),
+        (
+            "{keeper}保留本任务的种子，并用其审计方的公钥加密：持有审计方私钥和{keeper}数据的人可重新计算{keeper}发送过的一切；"
+            "若种子落入对方之手，对方可用标识符逐一试探所收到的内容，从而得知谁在{keeper}的集合中"
+        ),
+    ),
 }
 # The statements of matches that are true of sums too.
 _SHARED: Final = ("other_size", "no_identifiers", "false_input", "last_member")
@@ -300,6 +311,29 @@ _SUMS: Final[Mapping[str, tuple[str, str]]] = {
             "finds the latter"
         ),
         "任何一方都可通过输入或错误计算使数字出错；重放审计能发现后者",
+    ),
+    "kept_seed_values": (
+        (
+            "the {keeper} keeps its seed of this job, sealed to its auditor: whoever has the auditor's private key "
+            "and the {keeper}'s data can recompute all that it sent; if the seed gets to the other side, that side "
+            "can try out identifiers against all that it received and decrypt what the {keeper} sent of each person"
+        ),
+        (
+            "{keeper}保留本任务的种子，并用其审计方的公钥加密：持有审计方私钥和{keeper}数据的人可重新计算{keeper}发送过的一切；"
+            "若种子落入对方之手，对方可用标识符逐一试探所收到的内容，并可解密{keeper}发送的每个人的数值"
+        ),
+    ),
+    "kept_seed_groups": (
+        (
+            "the {keeper} keeps its seed of this job, sealed to its auditor: whoever has the auditor's private key "
+            "and the {keeper}'s data can recompute all that it sent; if the seed gets to the other side, that side "
+            "can try out identifiers against all that it received, so learn who is in which group, and take masks "
+            "and noise off the sums"
+        ),
+        (
+            "{keeper}保留本任务的种子，并用其审计方的公钥加密：持有审计方私钥和{keeper}数据的人可重新计算{keeper}发送过的一切；"
+            "若种子落入对方之手，对方可用标识符逐一试探所收到的内容，从而得知谁在哪个分组，并可去除总和上的掩码与噪声"
+        ),
     ),
     "stopping": (
         "a side that breaks off keeps what it has learned by then",

@@ -120,6 +120,9 @@ def _nobody(job: Job, spec: SumSpec) -> Iterator[Statement]:
 
 def _beyond(job: Job, spec: SumSpec) -> Iterator[Statement]:
     parties: dict[str, str | int] = {"groups": spec.group_holder, "values": spec.value_holder}
+    for keeper in job.seed_keepers:
+        held = "values" if keeper == spec.value_holder else "groups"
+        yield Statement(f"kept_seed_{held}", {"keeper": keeper})
     if spec.epsilon is None:
         yield Statement("exact_figures", {})
     else:

@@ -268,3 +268,109 @@ preflights = sa.Table(
     sa.Index("preflights_with", "partner", "at"),
     sqlite_autoincrement=True,
 )
+
+# The party's own log (audit/SPEC.md). One row per log: a store that was put back from a backup begins another, since
+# partners have cosigned what came after the backup. The newest row is the log that entries go to; `size` and
+# `last_time` (milliseconds) are of its last entry, `policy` is the digest of the policy in force.
+audit_logs = sa.Table(
+    "audit_logs",
+    METADATA,
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("origin", sa.Text, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("log_key", sa.Text, nullable=False),
+    sa.Column("witness_key", sa.Text, nullable=False),
+    sa.Column("proof", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("last_time", sa.BigInteger, nullable=False),
+    sa.Column("policy", sa.Text),
+    sa.Column("at", sa.Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+# One row per entry: its canonical bytes. An entry with a `mark` is written once, however often its step is retried.
+audit_entries = sa.Table(
+    "audit_entries",
+    METADATA,
+    sa.Column("epoch", sa.Integer, sa.ForeignKey("audit_logs.epoch"), primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("job", sa.Text),
+    sa.Column("mark", sa.Text),
+    sa.Column("entry", sa.LargeBinary, nullable=False),
+    sa.Index("audit_entries_of", "job"),
+    sa.Index("audit_marks", "epoch", "mark", unique=True),
+)
+# Hashes of the tree's complete subtrees, leaves included: `node` is level * 2^48 + index.
+audit_nodes = sa.Table(
+    "audit_nodes",
+    METADATA,
+    sa.Column("epoch", sa.Integer, sa.ForeignKey("audit_logs.epoch"), primary_key=True, autoincrement=False),
+    sa.Column("node", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+# What an entry commits to: canonical JSON, kept here alone, shown to an auditor or erased.
+audit_details = sa.Table(
+    "audit_details",
+    METADATA,
+    sa.Column("epoch", sa.Integer, sa.ForeignKey("audit_logs.epoch"), primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("salt", sa.LargeBinary, nullable=False),
+    sa.Column("details", sa.LargeBinary, nullable=False),
+)
+# Signed notes of the own log, with the cosignatures that partners gave so far.
+audit_checkpoints = sa.Table(
+    "audit_checkpoints",
+    METADATA,
+    sa.Column("epoch", sa.Integer, sa.ForeignKey("audit_logs.epoch"), primary_key=True, autoincrement=False),
+    sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("note", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+)
+# How far each partner has cosigned each log of ours, and why it refused last, where it did (`code`).
+audit_cosigned = sa.Table(
+    "audit_cosigned",
+    METADATA,
+    sa.Column("epoch", sa.Integer, sa.ForeignKey("audit_logs.epoch"), primary_key=True, autoincrement=False),
+    sa.Column("partner", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("code", sa.Text),
+)
+# The logs of partners that we cosign: their keys, and the tree that we cosigned last.
+audit_partner_logs = sa.Table(
+    "audit_partner_logs",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("partner", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False, unique=True),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("log_key", sa.Text, nullable=False),
+    sa.Column("witness_key", sa.Text, nullable=False),
+    sa.Column("proof", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Index("audit_logs_of", "partner"),
+    sqlite_autoincrement=True,
+)
+# Their checkpoints that we cosigned, with our cosignature; and offers that we refused (`reason`), kept as evidence.
+audit_witnessed = sa.Table(
+    "audit_witnessed",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.LargeBinary, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Index("audit_witnessed_of", "origin"),
+    sqlite_autoincrement=True,
+)
+# Every policy that was in force, as canonical JSON, by its digest.
+audit_policies = sa.Table(
+    "audit_policies",
+    METADATA,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("policy", sa.LargeBinary, nullable=False),
+)

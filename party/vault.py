@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from party.budget import Clock, local_clock
 from party.ledger import write_private
+from party.logged import note_key
 from party.spool import disk_error
 from party.store import Store
 from party.tables import secrets
@@ -57,7 +58,7 @@ class Vault:
         self._key_id = _derive(key, b"key id", 16).hex()
 
     def seal(self, name: str, secret: SecretBytes, *, purpose: str = "", replace: bool = False) -> None:
-        """Keep ``secret`` under ``name``; durable once this returns. ``purpose`` says what it is good for.
+        """Keep ``secret`` under ``name``; durable once this returns. ``purpose``, one word, says what it is good for.
 
         Raises ``UsageError`` if there is a secret of that name and ``replace`` was not asked for.
         """
@@ -70,7 +71,7 @@ class Vault:
             "at": self._clock().timestamp(),
         }
         with self._store.transaction() as connection:
-            taken = connection.execute(sa.select(secrets.c.name).where(secrets.c.name == name)).first()
+            taken = connection.execute(sa.select(secrets.c.purpose).where(secrets.c.name == name)).first()
             if taken is None:
                 connection.execute(secrets.insert().values(name=name, **row))
             elif replace:
@@ -80,6 +81,9 @@ class Vault:
                     f"The secret {name} is in the store {self._store.name} already.",
                     hint="what it was made for is done; use another home for another node",
                 )
+            if taken is not None:
+                note_key(connection, False, name, taken.purpose, row["at"])
+            note_key(connection, True, name, purpose, row["at"])
 
     def open(self, name: str, kind: type[Secret] = SecretBytes, *, purpose: str = "") -> Secret:  # type: ignore[assignment]
         """Return the secret that was sealed as ``name`` for ``purpose``, as a ``kind``.
@@ -114,7 +118,13 @@ class Vault:
     def destroy(self, name: str) -> bool:
         """Remove the secret ``name``; tells whether there was one. Backups and the disk may still hold it sealed."""
         with self._store.transaction() as connection:
-            return connection.execute(secrets.delete().where(secrets.c.name == name)).rowcount > 0
+            mine = secrets.c.name == name
+            found = connection.execute(sa.select(secrets.c.purpose).where(mine)).first()
+            if found is None:
+                return False
+            connection.execute(secrets.delete().where(mine))
+            note_key(connection, False, name, found.purpose, self._clock().timestamp())
+        return True
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all secrets, in order."""

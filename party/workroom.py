@@ -4,8 +4,9 @@
     work/<job>.<attempt>/staging     what the job's process writes
     work/<job>.<attempt>/complete    the same, once it is whole and on the disk
     results/<job>                    the same, once the job is done
+    kept/<job>                       what the party's auditor is to have of its runs (party.keptruns)
 
-Each arrow between the last three is one rename, so that a result is there whole or not at all.
+Each arrow between staging, complete and results is one rename, so that a result is there whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from party.keptruns import KeptRuns
 from party.runfolder import reached
 from party.spool import disk_error
 
@@ -34,6 +37,7 @@ class Workroom:
     def __init__(self, folder: Path) -> None:
         self._work = folder / WORK
         self._results = folder / RESULTS
+        self.kept = KeptRuns(folder)
 
     def room(self, job: str, attempt: int) -> Path:
         """Return the folder of one attempt, which need not exist."""
@@ -57,7 +61,8 @@ class Workroom:
             raise disk_error(error, self._work) from None
 
     def end_run(self, job: str) -> None:
-        """Remove the folder of the job's run."""
+        """Remove the folder of the job's run, without what the auditor is to have."""
+        self.kept.keep(job, self.run(job), time.time())
         shutil.rmtree(self.run(job), ignore_errors=True)
 
     def staging(self, job: str, attempt: int) -> Path:

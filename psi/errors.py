@@ -67,6 +67,7 @@ CODES: Final[dict[str, Code]] = _table(
     ("peer_violation", 4, "INVALID_ARGUMENT", 502, "protocol_violation", "the partner broke the protocol"),
     ("peer_identity", 4, "PERMISSION_DENIED", 403, "identity_refused", "the partner is not who it should be"),
     ("peer_aborted", 4, "ABORTED", 502, "aborted", "the partner ended the job"),
+    ("cosign_refused", 4, "ABORTED", 502, "not_cosigned", "the partner did not cosign the log"),
     ("link_lost", 5, "UNAVAILABLE", 503, "link_lost", "the connection to the partner ended"),
     ("peer_absent", 5, "DEADLINE_EXCEEDED", 504, "link_lost", "the partner did not appear in time"),
     ("begun_anew", 5, "ABORTED", 409, "begun_anew", "what a run had reached is lost on one side"),

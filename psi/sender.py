@@ -74,7 +74,7 @@ class Sender(Participant):
             return outgoing(self.session, self._shape(Stream.RECEIVER_TOKENS), shuffled)
         returned = self._digest_of_returned()
         count, digest = returned.count, returned.digest()
-        self.session.ended(Stream.RECEIVER_TOKENS, count, digest)
+        self.session.ended(Stream.RECEIVER_TOKENS, count, digest, self._digest_of_returned().bytes)
         return (StreamEnd(self.session.id, Stream.RECEIVER_TOKENS, count, digest),)
 
     def _shuffle_ranks(self, start: int, count: int) -> npt.NDArray[np.uint64]:

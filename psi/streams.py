@@ -18,6 +18,15 @@ MATCH = "psi"
 _COMMIT_TOKENS = b"veiljoin/v1/psi/commit-tokens\x00"
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A stream that has ended, or a single message: how many elements, how many bytes, and its digest."""
+
+    count: int
+    size: int
+    digest: bytes
+
+
 class Session:
     """Both announcements, bound into one identifier, and the digests of what was said since.
 
@@ -31,16 +40,20 @@ class Session:
         self._prefix = f"veiljoin/v1/{protocol}/".encode()
         # SPEC 4.1: contract, sizes and commitments of both sides enter every later message.
         self.digest = hashlib.sha256(self._prefix + b"session\x00" + first + second).digest()
-        self._ended: dict[int, tuple[int, bytes]] = {}
+        self._ended: dict[int, Ended] = {}
 
     @property
     def id(self) -> bytes:
         """The first 16 bytes of the digest, carried by every message of the session."""
         return self.digest[:SESSION]
 
-    def ended(self, stream: int, count: int, digest: bytes) -> None:
+    def ended(self, stream: int, count: int, digest: bytes, size: int) -> None:
         """Record the end of stream number ``stream``, or a single message under a number of its own."""
-        self._ended[stream] = (count, digest)
+        self._ended[stream] = Ended(count, size, digest)
+
+    def said(self) -> dict[int, Ended]:
+        """Return what has ended so far, in both directions, by its number."""
+        return dict(self._ended)
 
     def complete(self, expected: AbstractSet[int]) -> bool:
         """Whether exactly the ``expected`` streams have ended."""
@@ -55,8 +68,8 @@ class Session:
         # The role enters, so that nobody can pass by sending ours back.
         parts = [self._prefix + b"transcript\x00", bytes([told_by]), self.digest]
         for stream in sorted(self._ended):
-            count, digest = self._ended[stream]
-            parts.append(struct.pack(">BQ", stream, count) + digest)
+            ended = self._ended[stream]
+            parts.append(struct.pack(">BQ", stream, ended.count) + ended.digest)
         return hashlib.sha256(b"".join(parts)).digest()
 
 
@@ -133,7 +146,7 @@ def outgoing(session: Session, shape: Shape, chunks: Iterable[bytes]) -> Iterato
     for sequence, data in enumerate(chunks):
         running.update(data)
         yield Chunk(session.id, shape.stream, sequence, data)
-    session.ended(shape.stream, running.count, running.digest())
+    session.ended(shape.stream, running.count, running.digest(), running.bytes)
     yield StreamEnd(session.id, shape.stream, running.count, running.digest())
 
 
@@ -179,7 +192,7 @@ class Incoming:
             )
         if end.digest != self._running.digest():
             raise PeerViolation(f"The partner's digest of {name} does not fit what arrived.")
-        self._session.ended(self._shape.stream, end.count, end.digest)
+        self._session.ended(self._shape.stream, end.count, end.digest, self._running.bytes)
 
 
 class TokenDigest:

@@ -12,6 +12,7 @@ from party.conversation import POLL_SECONDS, TIDY_SECONDS, Conversation, Desk, a
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
+from party.notary import Notary
 from party.passing import SocketStream, pass_on
 from party.running import Runs, Tell
 from party.scheduling import Scheduler
@@ -41,9 +42,10 @@ class BankNode:
         self._limit = running
         instance = instance_of(node.home.folder, node.file.role)
         self._jobs = Jobs(node.home.store, node.file.role, node.clock)
-        self._runs = Runs(node, self._jobs, instance, tell)
+        self._notary = Notary(node.log.cosigning(), node.partners, tell)
+        self._runs = Runs(node, self._jobs, instance, tell, self._notary)
         agent = Agent(node, self._jobs, instance, software, self._runs.get)
-        self._desk = Desk(agent, self._runs)
+        self._desk = Desk(agent, self._runs, self._notary)
         self._scheduler = Scheduler(node, self._jobs, instance)
         self._enrolments = node.enrolments()
         self._authority = node.authority()
@@ -150,6 +152,7 @@ class BankNode:
                     tidied = now
                     await self._runs.renew()
                     await self._runs.tidy()
+                    await self._notary.tick()
                 if now - certified >= _CERTIFICATE_SECONDS:
                     certified = now
                     await self._renew_own()

@@ -22,6 +22,11 @@ from veiljoin.control_messages import (
     EnrolRequest,
     EnrolState,
     JobState,
+    LogConflict,
+    LogCosigned,
+    LogKeys,
+    LogOffer,
+    LogRefused,
     Ping,
     PolicyLimits,
     PreflightAsk,
@@ -103,6 +108,17 @@ def encode(message: ControlMessage) -> pb.ControlEnvelope:
             return pb.ControlEnvelope(preflight_part=carried)
         case PreflightVerdict(run, code):
             return pb.ControlEnvelope(preflight_verdict=pb.PreflightVerdict(run=run, code=code))
+        case LogKeys(origin, log_key, witness_key, proof):
+            keys = pb.LogKeys(origin=origin, log_key=log_key, witness_key=witness_key, proof=proof)
+            return pb.ControlEnvelope(log_keys=keys)
+        case LogOffer(note, old_size, hashes):
+            return pb.ControlEnvelope(log_offer=pb.LogOffer(note=note, old_size=old_size, proof=hashes))
+        case LogCosigned(size, line):
+            return pb.ControlEnvelope(log_cosigned=pb.LogCosigned(size=size, line=line))
+        case LogConflict(size):
+            return pb.ControlEnvelope(log_conflict=pb.LogConflict(size=size))
+        case LogRefused(size, code):
+            return pb.ControlEnvelope(log_refused=pb.LogRefused(size=size, code=code))
 
 
 def _limits(limits: PolicyLimits) -> pb.PolicyLimits:
@@ -150,6 +166,16 @@ def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
             return PreflightPart(body.run, _part(body))
         case pb.PreflightVerdict():
             return PreflightVerdict(body.run, body.code)
+        case pb.LogKeys():
+            return LogKeys(body.origin, body.log_key, body.witness_key, body.proof)
+        case pb.LogOffer():
+            return LogOffer(body.note, body.old_size, tuple(body.proof))
+        case pb.LogCosigned():
+            return LogCosigned(body.size, body.line)
+        case pb.LogConflict():
+            return LogConflict(body.size)
+        case pb.LogRefused():
+            return LogRefused(body.size, body.code)
     raise PeerViolation("The partner sent a message that this version does not know.")
 
 

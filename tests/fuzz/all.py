@@ -30,6 +30,8 @@ TARGETS: Final[Mapping[str, tuple[str, str]]] = {
     "paillier": ("keys", "paillier"),
     "match": ("roles", "match"),
     "sumroles": ("roles", "sum_roles"),
+    "logoffer": ("logs", "logoffer"),
+    "canonical": ("logs", "canonical"),
 }
 
 

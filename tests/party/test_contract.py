@@ -495,7 +495,8 @@ def test_a_value_of_any_type_is_a_contract_or_refused(path: tuple[str, ...]) -> 
         (("parties", "bank", "identity"), "ab" * 32 + "\n", "bank.identity is not a public key"),
         (("expires",), "tomorrow", "expires is not a time"),
         (("expires",), "2026-05-02T12:00:00", "expires has no time zone"),
-        (("version",), 2, "a version that this node does not speak"),
+        (("version",), 2, "malformed: keep_seed is missing"),
+        (("version",), 3, "a version that this node does not speak"),
         (("protocol_version",), 0, "a version that this node does not speak"),
         (("version",), True, "a version that this node does not speak"),
     ],
@@ -506,7 +507,7 @@ def test_a_value_that_cannot_be(path: tuple[str, ...], value: Any, sentence: str
 
 def test_a_later_version_is_told_as_such_whatever_its_shape() -> None:
     refused(
-        rfc8785.dumps({"version": 2, "protocol_version": 1, "new": {}}), "a version that this node does not"
+        rfc8785.dumps({"version": 3, "protocol_version": 1, "new": {}}), "a version that this node does not"
     )
 
 

@@ -42,6 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
         "output": "unmatched",
         "holdout": 0.1,
     },
+    "audience for the bank, both keep their seeds": {"receiver": "bank", "keep_seed": "both"},
     "small groups of hashes on ristretto255": {
         "identifier": "sha256:phone:cn11",
         "suite": "ristretto255",
@@ -59,6 +60,7 @@ SUM_CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "lift for both, exact, over all customers": ("lift", {"receiver": "both", "base": "customers"}),
     "funnel for the bank, with retention": ("funnel", {}),
     "profile of the bank's segments by the platform's tags": ("profile", {}),
+    "measure for the bank, both keep their seeds": ("measure", {"keep_seed": "both"}),
 }
 
 
@@ -84,6 +86,8 @@ def every_job() -> Iterator[Job]:
         (*SIDES, "both"), ("matched", "unmatched"), (0, 0.2), flags, flags
     ):
         yield job(receiver=receiver, output=output, holdout=holdout, **_tiers(own, theirs))
+    for keeper in (*SIDES, "both"):
+        yield job(keep_seed=keeper)
 
 
 def every_sum() -> Iterator[Job]:
@@ -92,6 +96,7 @@ def every_sum() -> Iterator[Job]:
     for kind, receiver, policy in product(SUM_KINDS, (*SIDES, "both"), policies):
         changes = {"receiver": receiver, **policy}
         yield sum_job(kind, **changes)
+        yield sum_job(kind, **changes, keep_seed=receiver)
         if kind == "profile":
             continue
         side = {"platform__groups": ["g"]}
@@ -184,6 +189,7 @@ def test_cards_that_say_something_else_have_another_hash() -> None:
         {"receiver": "bank"},
         {"output": "unmatched"},
         {"holdout": 0.01},
+        {"keep_seed": "bank"},
         {"bank__tier": "level"},
     ],
     ids=str,

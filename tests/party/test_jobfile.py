@@ -197,6 +197,8 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
     ({"identifier": 5}, "identifier in .* wrong type", "such as phone"),
     ({"suite": []}, "suite in .* wrong type", "x25519-ell2"),
     ({"receiver": False}, "receiver in .* wrong type", "bank | platform | both"),
+    ({"keep_seed": True}, "keep_seed in .* wrong type", "bank | platform | both"),
+    ({"keep_seed": "nobody"}, 'keep_seed = "nobody" in', "use one of bank, platform, both"),
     ({"holdout": "0.1"}, "holdout in .* wrong type", "0 to 0.9"),
     ({"holdout": True}, "holdout in .* wrong type", "0 to 0.9"),
     ({"bank": "mobile"}, "bank in .* wrong type", "bank: "),

@@ -16,6 +16,7 @@ from party.jobfile import Job, JobKind, SumSpec
 from party.policy import (
     DEFAULT_POLICY,
     NO_POLICY,
+    AuditRules,
     BudgetRules,
     Differencing,
     Limits,
@@ -45,7 +46,12 @@ action = "refuse"
 min_difference = 70
 [lifetime]
 result_days = 14
+[audit]
+key = "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f"
+unwitnessed = "open"
 """
+# The public key of the second party in RFC 7748, section 6.1.
+KEY = bytes.fromhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -75,6 +81,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         Differencing("refuse", 70),
         14,
         str(path),
+        audit=AuditRules(KEY, "open"),
     )
 
 
@@ -115,6 +122,9 @@ def test_periods(tmp_path: Path, written_period: str, days: float) -> None:
         ('[differencing]\naction = "nois"', "bad_setting", 'action = "nois" in', 'did you mean "noise"?'),
         ("[differencing]\nmin_difference = 0", "bad_setting", "min_difference = 0 in", "use 1 to"),
         ("[lifetime]\nresult_days = 0", "bad_setting", "result_days = 0 in", "use 1 to"),
+        ('[audit]\nkey = "abc"', "bad_setting", r"key in \[audit\] of .* is not an auditor's", "new-key"),
+        (f'[audit]\nkey = "{"0" * 64}"', "bad_setting", "is not an auditor's public key", "new-key"),
+        ('[audit]\nunwitnessed = "ope"', "bad_setting", 'unwitnessed = "ope" in', 'did you mean "open"?'),
         ("limits = 5", "bad_setting", "limits in .* wrong type", "thresholds"),
         ("[limits\n", "bad_format", "policy.toml is not valid TOML", "one key on a line"),
     ],

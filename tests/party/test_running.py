@@ -17,6 +17,7 @@ from party.conversation import Desk
 from party.jobprocess import Ending
 from party.jobrecords import person
 from party.jobsteps import MAX_ATTEMPTS
+from party.notary import Notary
 from party.run import Stage
 from party.runner import SideConfig
 from party.running import Runs
@@ -98,6 +99,7 @@ class Nodes:
         self.told: list[dict[str, Any]] = []
         self.sides = (pair.bank, pair.platform)
         self.runs = {}
+        self.notaries: dict[Side, Notary] = {}
         for side in self.sides:
             # No certificate is needed to run a process that is none.
             side.node.credentials.material = lambda: None  # type: ignore[method-assign,return-value,assignment]
@@ -108,7 +110,9 @@ class Nodes:
 
     def anew(self, side: Side) -> Runs:
         """A process of a node that has just started."""
-        runs = Runs(side.node, side.jobs, f"{side.node.file.role}-{len(self.told)}", self.told.append)
+        notary = Notary(side.node.log.cosigning(), side.node.partners, self.told.append)
+        self.notaries[side] = notary
+        runs = Runs(side.node, side.jobs, f"{side.node.file.role}-{len(self.told)}", self.told.append, notary)
         self.told.append({"event": "node"})
         side.agent._run_of = runs.get
         self.runs[side] = runs
@@ -120,7 +124,7 @@ class Nodes:
             await Threads.idle()
             self.pair.talk()
             for side in self.sides:
-                desk = Desk(side.agent, self.runs[side])
+                desk = Desk(side.agent, self.runs[side], self.notaries[side])
                 for order in side.orders:
                     await desk.carry_out(order)
                 side.orders.clear()

@@ -205,9 +205,9 @@ def test_every_stream_and_the_speaker_enter_the_transcript() -> None:
     session = match_session(announce(), announce(role=Role.SENDER))
     transcripts = [session.transcript(role) for role in Role]
     for stream in Stream:
-        session.ended(stream, 7, DIGEST)
+        session.ended(stream, 7, DIGEST, 7 * 32)
         transcripts.append(session.transcript(Role.SENDER))
     for count, digest in ((8, DIGEST), (7, bytes(32))):
-        session.ended(Stream.SENDER_POINTS, count, digest)
+        session.ended(Stream.SENDER_POINTS, count, digest, 32 * count)
         transcripts.append(session.transcript(Role.SENDER))
     assert len(set(transcripts)) == len(transcripts)

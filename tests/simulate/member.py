@@ -13,6 +13,7 @@ from party.agent import Agent
 from party.conversation import Desk
 from party.jobprocess import Ending
 from party.nodefile import BANK, PLATFORM
+from party.notary import Notary
 from party.runner import SideConfig
 from party.running import Runs
 from tests.party.enrolments import SOFTWARE
@@ -122,9 +123,10 @@ class Member:
     def start(self) -> None:
         """Start a process of this node."""
         side, world = self.side, self.world
-        self.runs = Runs(side.node, side.jobs, self.role, lambda _: None)
+        self.notary = Notary(side.node.log.cosigning(), side.node.partners, lambda _: None)
+        self.runs = Runs(side.node, side.jobs, self.role, lambda _: None, self.notary)
         self.agent = Agent(side.node, side.jobs, self.role, SOFTWARE, self.runs.get)
-        self.desk = Desk(self.agent, self.runs)
+        self.desk = Desk(self.agent, self.runs, self.notary)
         self.alive, self.recovered, self.stopped = True, False, False
         self.hearing = self.polling = self.ticking = False
         world.task(self.role, self._recover())

@@ -72,7 +72,7 @@ class CheckReply(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., partner: _Optional[str] = ..., time: _Optional[int] = ...) -> None: ...
 
 class ControlEnvelope(_message.Message):
-    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state", "preflight_ask", "preflight_part", "preflight_verdict")
+    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state", "preflight_ask", "preflight_part", "preflight_verdict", "log_keys", "log_offer", "log_cosigned", "log_conflict", "log_refused")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,11 @@ class ControlEnvelope(_message.Message):
     PREFLIGHT_ASK_FIELD_NUMBER: _ClassVar[int]
     PREFLIGHT_PART_FIELD_NUMBER: _ClassVar[int]
     PREFLIGHT_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    LOG_KEYS_FIELD_NUMBER: _ClassVar[int]
+    LOG_OFFER_FIELD_NUMBER: _ClassVar[int]
+    LOG_COSIGNED_FIELD_NUMBER: _ClassVar[int]
+    LOG_CONFLICT_FIELD_NUMBER: _ClassVar[int]
+    LOG_REFUSED_FIELD_NUMBER: _ClassVar[int]
     hello: ControlHello
     ping: Ping
     renew: Renew
@@ -99,7 +104,12 @@ class ControlEnvelope(_message.Message):
     preflight_ask: PreflightAsk
     preflight_part: PreflightPart
     preflight_verdict: PreflightVerdict
-    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ..., preflight_ask: _Optional[_Union[PreflightAsk, _Mapping]] = ..., preflight_part: _Optional[_Union[PreflightPart, _Mapping]] = ..., preflight_verdict: _Optional[_Union[PreflightVerdict, _Mapping]] = ...) -> None: ...
+    log_keys: LogKeys
+    log_offer: LogOffer
+    log_cosigned: LogCosigned
+    log_conflict: LogConflict
+    log_refused: LogRefused
+    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ..., preflight_ask: _Optional[_Union[PreflightAsk, _Mapping]] = ..., preflight_part: _Optional[_Union[PreflightPart, _Mapping]] = ..., preflight_verdict: _Optional[_Union[PreflightVerdict, _Mapping]] = ..., log_keys: _Optional[_Union[LogKeys, _Mapping]] = ..., log_offer: _Optional[_Union[LogOffer, _Mapping]] = ..., log_cosigned: _Optional[_Union[LogCosigned, _Mapping]] = ..., log_conflict: _Optional[_Union[LogConflict, _Mapping]] = ..., log_refused: _Optional[_Union[LogRefused, _Mapping]] = ...) -> None: ...
 
 class CatalogueEntry(_message.Message):
     __slots__ = ("name", "identifiers", "columns", "persons", "schema")
@@ -256,3 +266,47 @@ class PreflightVerdict(_message.Message):
     run: bytes
     code: str
     def __init__(self, run: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...
+
+class LogKeys(_message.Message):
+    __slots__ = ("origin", "log_key", "witness_key", "proof")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    LOG_KEY_FIELD_NUMBER: _ClassVar[int]
+    WITNESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    log_key: str
+    witness_key: str
+    proof: bytes
+    def __init__(self, origin: _Optional[str] = ..., log_key: _Optional[str] = ..., witness_key: _Optional[str] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class LogOffer(_message.Message):
+    __slots__ = ("note", "old_size", "proof")
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    OLD_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    note: bytes
+    old_size: int
+    proof: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, note: _Optional[bytes] = ..., old_size: _Optional[int] = ..., proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class LogCosigned(_message.Message):
+    __slots__ = ("size", "line")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    line: bytes
+    def __init__(self, size: _Optional[int] = ..., line: _Optional[bytes] = ...) -> None: ...
+
+class LogConflict(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
+
+class LogRefused(_message.Message):
+    __slots__ = ("size", "code")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    code: str
+    def __init__(self, size: _Optional[int] = ..., code: _Optional[str] = ...) -> None: ...

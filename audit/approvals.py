@@ -1,0 +1,200 @@
+"""Approvals and contracts: who agreed to what, in which order, and on what basis the data was used.
+
+SPEC 11.4. Both signatures under every contract that data moved for; at the bank a second person behind the draft,
+at the platform a person or a rule; the consent basis of each dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from audit.contracts import Contract, other, verify_signature
+from audit.reading import Reading
+from audit.report import Check, Checking
+from audit.steps import Step
+
+_NAMES = ("contracts", "approved", "basis")
+# What only happens once both have signed.
+_MOVES = ("stream", "decision", "budget_spent", "dataset_used", "result_released")
+_SCHEDULE = "schedule:"
+_RULE = "rule:"
+_NOBODY = ("node:", "partner:")
+
+
+def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
+    """Check one reading; ``policy`` is a parsed policy file, whose ``[audit] basis = "required"`` asks for one."""
+    checks = [Checking(name, reading.label) for name in _NAMES]
+    if not reading.whole:
+        return [each.skip("not_whole").done() for each in checks]
+    contracts, approved, basis = checks
+    required = policy is not None and policy.get("audit", {}).get("basis") == "required"
+    for job, steps in reading.jobs.items():
+        moved = next((step for step in steps if step.type in _MOVES), None)
+        signed = _signed(reading, job, steps, contracts)
+        if moved is not None:
+            _before(reading, job, steps, moved, contracts)
+        if reading.role == "bank":
+            _four_eyes(reading, job, steps, approved)
+        else:
+            _accepted(reading, job, steps, approved)
+        contract = reading.contract_of(job)
+        if contract is not None and signed:
+            _datasets(reading, job, steps, contract, required, basis)
+    return [each.done() for each in checks]
+
+
+def _signed(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> bool:
+    """Check the signatures that the job's entries hold; returns whether each was under a contract that is there."""
+    sides = {"job_propose": "bank", "job_accept": "platform"}
+    passed = True
+    for step in steps:
+        side = sides.get(step.type)
+        if side is None:
+            continue
+        place = reading.entry(step.sequence, job)
+        contract = reading.contracts.get(step["digest"])
+        if contract is None:
+            check.fail("no_contract", place)
+            passed = False
+            continue
+        own = bytes.fromhex(reading.header.identity)
+        if contract.job != job or contract.identities[reading.role] != own:
+            check.fail("foreign_contract", place)
+            passed = False
+            continue
+        if not reading.partner_of(contract) or contract.identities["bank"] == contract.identities["platform"]:
+            check.fail("unknown_identity", place, side=other(reading.role))
+            passed = False
+            continue
+        try:
+            verify_signature(contract.identities[side], contract.hash, side, step["signature"])
+        except ValueError:
+            check.fail("signature", place, side=side)
+            passed = False
+            continue
+        check.counts["signatures"] += 1
+    if passed and any(step.type == "job_accept" for step in steps):
+        check.counts["contracts"] += 1
+    return passed
+
+
+def _before(reading: Reading, job: str, steps: Sequence[Step], moved: Step, check: Checking) -> None:
+    """Nothing moves before both signed one and the same contract."""
+    signed: dict[str, Any] = {}
+    for step in steps:
+        if step.sequence > moved.sequence:
+            break
+        if step.type in ("job_propose", "job_accept"):
+            signed[step.type] = step["digest"]
+    if set(signed) != {"job_propose", "job_accept"}:
+        check.fail("unsigned", reading.entry(moved.sequence, job))
+    elif signed["job_propose"] != signed["job_accept"]:
+        check.fail("two_contracts", reading.entry(moved.sequence, job))
+
+
+def _four_eyes(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> None:
+    """At the bank: what is proposed was approved, as it stands, by somebody who had no hand in it."""
+    authors: set[str] = set()
+    approvals: list[Step] = []
+    for step in steps:
+        match step.type:
+            case "job_draft" | "job_edit":
+                authors.add(step.actor)
+                approvals.clear()
+            case "job_void":
+                approvals.clear()
+            case "job_approve":
+                approvals.append(step)
+            case "job_propose":
+                _proposed(reading, job, step, (authors, approvals), check)
+
+
+def _proposed(
+    reading: Reading, job: str, step: Step, behind: tuple[set[str], list[Step]], check: Checking
+) -> None:
+    authors, approvals = behind
+    place = reading.entry(step.sequence, job)
+    fitting = [each for each in approvals if each["digest"] == step["digest"]]
+    if not authors:
+        check.fail("no_draft", place)
+    elif not fitting:
+        check.fail("not_approved", place)
+    else:
+        actors = [each.actor for each in fitting if not each.actor.startswith(_NOBODY)]
+        if any(actor not in authors and not actor.startswith(_SCHEDULE) for actor in actors):
+            check.counts["approved"] += 1
+            check.counts["by_rule"] += all(actor.startswith(_RULE) for actor in actors)
+        elif any(_agreed(reading, actor, step.sequence) for actor in actors if actor.startswith(_SCHEDULE)):
+            check.counts["approved"] += 1
+            check.counts["by_schedule"] += 1
+        else:
+            check.fail("own_approval", place)
+
+
+def _agreed(reading: Reading, actor: str, before: int) -> bool:
+    """Return whether a second person approved the schedule that ``actor`` names, as it stood before an entry."""
+    authors: set[str] = set()
+    approved = False
+    for step in _schedule(reading, actor.removeprefix(_SCHEDULE)):
+        if step.sequence >= before:
+            break
+        if step["step"] in ("draft", "edit"):
+            authors.add(step.actor)
+            approved = False
+        elif step["step"] == "approve":
+            approved = approved or (bool(authors) and step.actor not in authors)
+    return approved
+
+
+def _schedule(reading: Reading, schedule: str) -> Iterator[Step]:
+    return (step for step in reading.others if step.type == "schedule_step" and step["schedule"] == schedule)
+
+
+def _accepted(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> None:
+    """At the platform: a person or a rule of its own agreed, not its node and not the bank."""
+    approvals: dict[Any, list[str]] = {}
+    for step in steps:
+        if step.type == "job_approve":
+            approvals.setdefault(step["digest"], []).append(step.actor)
+        elif step.type == "job_accept":
+            actors = [*approvals.get(step["digest"], []), step.actor]
+            if all(actor.startswith(_NOBODY) for actor in actors):
+                check.fail("nobody_accepted", reading.entry(step.sequence, job))
+            else:
+                check.counts["approved"] += 1
+                check.counts["by_rule"] += all(actor.startswith((_RULE, *_NOBODY)) for actor in actors)
+
+
+def _datasets(
+    reading: Reading,
+    job: str,
+    steps: Sequence[Step],
+    contract: Contract,
+    required: bool,
+    check: Checking,
+) -> None:
+    """The dataset is the contract's, it is named before anything of it leaves, and its basis is told."""
+    used = False
+    for step in steps:
+        place = reading.entry(step.sequence, job)
+        if step.type == "dataset_used":
+            used = True
+            named = (step["dataset"], step["schema"].hex())
+            if named != (contract.datasets[reading.role], contract.schemas[reading.role]):
+                check.fail("other_dataset", place)
+            elif step["basis"] is not None:
+                check.counts["stated"] += 1
+            elif required:
+                check.fail("no_basis", place)
+            else:
+                check.counts["not_stated"] += 1
+        elif step.type == "stream" and step["from"] == reading.role and _carries(contract, step) and not used:
+            check.fail("dataset_unnamed", place)
+            used = True  # once per job
+
+
+def _carries(contract: Contract, step: Step) -> bool:
+    """Return whether a stream carries own elements: what its dataset has to be named for."""
+    flow = contract.flows.get(step["name"])
+    return flow is not None and flow.release == "points"

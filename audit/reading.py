@@ -1,0 +1,236 @@
+"""One bundle, read once: what the checks of every section stand on.
+
+SPEC 11.1. Reading is where integrity is checked, since a million entries go by only once: each line's hash, form,
+place in the sequence and time. The first bad entry ends the reading: what stands behind it has no place any more.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+from audit import entry
+from audit.bundle import Bundle, BundleFault, Extra, Header
+from audit.contracts import Contract
+from audit.merkle import ProofError, Tree
+from audit.report import Check, Checking, Place
+from audit.steps import KEPT, Step, Texts
+
+# Leaves are put into the tree in batches, which is faster than one by one.
+_BATCH: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A log of the partner's, with keys that its identity (32 bytes) certified."""
+
+    name: str
+    log: str
+    identity: bytes
+    log_key: str
+    witness_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A checkpoint whose signature was checked: its root, its line, and the logs whose owners cosigned it."""
+
+    size: int
+    root: bytes
+    line: int
+    cosigners: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read of one bundle. ``whole`` tells that every line was there and each entry fit its leaf."""
+
+    label: str
+    header: Header
+    whole: bool = False
+    size: int = 0
+    tree: Tree = field(default_factory=Tree)
+    # Of a pack: sequence -> leaf hash. Of a whole log the tree has them.
+    leaves: dict[int, bytes] = field(default_factory=dict)
+    jobs: dict[str, list[Step]] = field(default_factory=dict)
+    others: list[Step] = field(default_factory=list)
+    commits: dict[int, str] = field(default_factory=dict)
+    # Where the policy that an entry names begins to be another: (sequence, digest).
+    policies: list[tuple[int, str | None]] = field(default_factory=list)
+    extras: list[Extra] = field(default_factory=list)
+    partners: dict[str, Partner] = field(default_factory=dict)
+    checkpoints: list[Signed] = field(default_factory=list)
+    witnessed: dict[str, list[Signed]] = field(default_factory=dict)
+    # Notes of a partner's log that were refused as forks and that one bundle cannot judge.
+    refused: list[tuple[str, Signed]] = field(default_factory=list)
+    contracts: dict[bytes, Contract] = field(default_factory=dict)
+    effective: dict[str, dict[str, Any]] = field(default_factory=dict)
+    details: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _cosigned: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        """Bank or platform."""
+        return self.header.role
+
+    def entry(self, sequence: int, job: str | None = None) -> Place:
+        """Return the place of an entry."""
+        return Place(self.label, "entry", sequence, job)
+
+    def partner_of(self, contract: Contract) -> frozenset[str]:
+        """Return the logs of the contract's other party."""
+        identity = contract.identities["platform" if self.role == "bank" else "bank"]
+        return frozenset(log for log, each in self.partners.items() if each.identity == identity)
+
+    def contract_of(self, job: str) -> Contract | None:
+        """Return the contract of ``job`` that was signed last; ``None`` where none was, or it is not here."""
+        digest: bytes | None = None
+        for step in self.jobs.get(job, ()):
+            if step.type in ("job_propose", "job_accept"):
+                digest = step["digest"]
+        return None if digest is None else self.contracts.get(digest)
+
+    def finished(self) -> set[str]:
+        """Return the jobs that finished."""
+        return {job for job, steps in self.jobs.items() if any(step.type == "job_finish" for step in steps)}
+
+    def cosigned_between(self, logs: frozenset[str], after: int, until: int) -> bool:
+        """Return whether a checkpoint with ``after`` < size <= ``until`` is cosigned by the owner of one of ``logs``.
+
+        So entry number ``after`` is in it and entry ``until`` is not.
+        """
+        for log in logs:
+            sizes = self._sizes(log)
+            at = bisect_right(sizes, after)
+            if at < len(sizes) and sizes[at] <= until:
+                return True
+        return False
+
+    def policy_at(self, sequence: int) -> Step | None:
+        """Return the ``policy_set`` that was in force at entry ``sequence``."""
+        steps = [step for step in self.others if step.type == "policy_set"]
+        at = bisect_left([step.sequence for step in steps], sequence + 1)
+        return steps[at - 1] if at else None
+
+    def _sizes(self, log: str) -> list[int]:
+        if log not in self._cosigned:
+            self._cosigned[log] = [each.size for each in self.checkpoints if log in each.cosigners]
+        return self._cosigned[log]
+
+
+def read(bundle: Bundle) -> tuple[Reading, list[Check]]:
+    """Read ``bundle`` to its end, or to its first bad entry. Returns what was read, and the checks made of it."""
+    reading = Reading(bundle.label, bundle.header)
+    entries, file = Checking("entries", bundle.label), Checking("file", bundle.label)
+    try:
+        _entries(bundle, reading, entries)
+    except BundleFault as fault:
+        # SPEC 11.1: an entry is named by its number, also where its line cannot be told from others.
+        entries.fail("fault", _spot(reading, reading.size, fault.line), what=fault.what)
+    entries.counts["entries"] = reading.size
+    if entries.failed:
+        file.skip("bad_entry")
+    else:
+        _check_size(reading, entries)
+        try:
+            reading.extras.extend(bundle.extras())
+            reading.whole = not entries.failed
+        except BundleFault as fault:
+            file.fail("fault", Place(fault.label, "line", fault.line), what=fault.what)
+    file.counts["lines"] = bundle.line
+    return reading, [entries.done(), file.done()]
+
+
+def _entries(bundle: Bundle, reading: Reading, check: Checking) -> None:
+    """Walk over the entries; problems go to ``check``, the first one ends the walk."""
+    header, tree = reading.header, reading.tree
+    batch: list[bytes] = []
+    pack = header.pack is not None
+    texts, jobs, others = Texts(), reading.jobs, reading.others
+    log, role, last_time, expected = header.log, header.role, 0, 0
+    policy: str | None = None
+    for line in bundle.entries():
+        leaf = sha256(b"\0" + line.data).digest()
+        if leaf.hex().encode("ascii") != line.leaf:
+            # Of a pack the sequence is the entry's own word.
+            check.fail("leaf", _spot(reading, expected, line.line))
+            break
+        try:
+            said = entry.parse(line.data)
+        except ValueError as error:
+            check.fail("malformed", _spot(reading, expected, line.line), what=str(error))
+            break
+        sequence, time = said["sequence"], said["time"]
+        if sequence != expected and (not pack or sequence < expected):
+            check.fail("sequence", _spot(reading, expected, line.line), found=sequence)
+            break
+        if time < last_time:
+            check.fail("time_back", reading.entry(sequence))
+            break
+        if said["log"] != log or said["role"] != role:
+            check.fail("other_log", reading.entry(sequence))
+            break
+        if sequence == 0 and not _opens(header, said):
+            check.fail("opening", reading.entry(0))
+            break
+        expected, last_time = sequence + 1, time
+        if said["policy"] != policy or said["type"] == "policy_set":
+            policy = said["policy"]
+            reading.policies.append((sequence, policy))
+        if said["commit"] is not None:
+            reading.commits[sequence] = said["commit"]
+        if said["type"] in KEPT:
+            step, job = texts.step(said), said["job"]
+            if job is None:
+                others.append(step)
+            else:
+                jobs.setdefault(job, []).append(step)
+        reading.size += 1
+        if pack:
+            reading.leaves[sequence] = leaf
+            continue
+        batch.append(leaf)
+        if len(batch) == _BATCH:
+            tree.extend(batch)
+            batch.clear()
+    tree.extend(batch)
+
+
+def _opens(header: Header, said: dict[str, Any]) -> bool:
+    """Return whether the first entry opens the log with the keys of the header."""
+    names = ("identity", "log_key", "witness_key", "proof")
+    return said["type"] == "log_opened" and all(
+        said["facts"][name] == getattr(header, name) for name in names
+    )
+
+
+def _spot(reading: Reading, expected: int, line: int) -> Place:
+    if reading.header.pack is None:
+        return reading.entry(expected)
+    return Place(reading.label, "line", line)
+
+
+def _check_size(reading: Reading, check: Checking) -> None:
+    if reading.header.pack is None and reading.size != reading.header.size:
+        check.fail(
+            "size", Place(reading.label, "entry", reading.size), found=reading.size, told=reading.header.size
+        )
+    elif reading.header.pack is not None and reading.leaves and max(reading.leaves) >= reading.header.size:
+        check.fail(
+            "size",
+            Place(reading.label, "entry", max(reading.leaves)),
+            found=max(reading.leaves) + 1,
+            told=reading.header.size,
+        )
+
+
+def root_of(reading: Reading, size: int) -> bytes | None:
+    """Return the root over the first ``size`` entries of a whole log, or ``None`` where that cannot be computed."""
+    if reading.header.pack is not None or size > reading.tree.size:
+        return None
+    try:
+        return reading.tree.root(size)
+    except ProofError:
+        return None

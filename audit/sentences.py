@@ -1,0 +1,399 @@
+"""The words of a report, in English and Chinese: one table for sections, checks, problems and notes.
+
+A sentence names places, counts and words of ours, never a value out of an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+LANGUAGES: Final = ("en", "zh")
+
+_Table = Mapping[str, tuple[str, str]]
+
+STATES: Final[_Table] = {
+    "passed": ("ok     ", "通过  "),
+    "failed": ("FAILED ", "未通过"),
+    "not_checked": ("not checked", "未检查"),
+}
+VERDICTS: Final[_Table] = {
+    "passed": ("Verdict: passed. Nothing that was checked is wrong.", "结论：通过。所检查的内容均无问题。"),
+    "failed": ("Verdict: FAILED. First problem: {first}", "结论：未通过。首个问题：{first}"),
+}
+PLACES: Final[_Table] = {
+    "entry": ("entry {number}", "第 {number} 条记录"),
+    "checkpoint": ("checkpoint {number}", "检查点 {number}"),
+    "line": ("line {number}", "第 {number} 行"),
+}
+SECTIONS: Final[_Table] = {
+    "integrity": ("Integrity: is this the log as it was written?", "完整性：日志是否保持写入时的原样？"),
+    "story": ("Same story: do both logs say the same?", "一致性：双方日志是否相符？"),
+    "approvals": ("Approvals and contracts: who agreed to what?", "审批与合约：谁同意了什么？"),
+    "policy": (
+        "Policy: was each release decided and witnessed before?",
+        "策略：每次披露之前是否已作决定并经见证？",
+    ),
+    "egress": ("Egress: what left each side?", "外发：各方发出了什么？"),
+    "unproven": ("What this cannot prove", "本次验证无法证明的内容"),
+}
+# Why a check was not made.
+REASONS: Final[_Table] = {
+    "one_bundle": ("needs the bundles of both parties", "需要双方的日志包"),
+    "not_whole": ("the bundle could not be read as a whole log", "日志包未能完整读取"),
+    "not_partners": ("both bundles are of one log", "两个日志包属于同一日志"),
+    "bad_entry": ("reading ended at the first bad entry", "读取在首条错误记录处停止"),
+    "sealed": (
+        "the details behind the decisions were not opened; ask the party for a bundle with details",
+        "决定的明细未公开；请向该方索取含明细的日志包",
+    ),
+}
+# What a check says of what it looked at; counts that are missing are 0.
+CHECKS: Final[_Table] = {
+    "keys": (
+        "the log's keys are certified by the party's identity, and those of {partners} partner logs by theirs",
+        "日志密钥由该方身份签发，另有 {partners} 个伙伴日志的密钥由其各自身份签发",
+    ),
+    "entries": (
+        "{entries} entries hashed, none missing, none out of order",
+        "已对 {entries} 条记录计算哈希，无缺失，无乱序",
+    ),
+    "file": ("{lines} lines read to the end", "已读至末尾，共 {lines} 行"),
+    "checkpoints": (
+        "{checkpoints} signed checkpoints, each with the root that the entries give",
+        "{checkpoints} 个已签名检查点，根哈希均与记录相符",
+    ),
+    "cosignatures": ("{cosignatures} cosignatures of partners", "{cosignatures} 个伙伴联署"),
+    "witnessed": (
+        "{notes} checkpoints of partners that this party cosigned",
+        "该方联署了伙伴的 {notes} 个检查点",
+    ),
+    "evidence": ("{notes} refused checkpoints kept as evidence", "作为证据保存的被拒检查点：{notes} 个"),
+    "attached": (
+        (
+            "{contracts} contracts with their cards, {policies} policies and {details} of {commitments} sealed details"
+            " fit the log"
+        ),
+        "{contracts} 份合约及其披露卡、{policies} 份策略、{commitments} 项密封明细中的 {details} 项与日志相符",
+    ),
+    "proofs": (
+        "{inclusion} entries proved to be in the log, {consistency} pairs of checkpoints proved consistent",
+        "已证明 {inclusion} 条记录在日志中，{consistency} 对检查点一致",
+    ),
+    "witness": (
+        "{checkpoints} checkpoints that one party cosigned fit the other party's entries",
+        "一方联署的 {checkpoints} 个检查点与另一方的记录相符",
+    ),
+    "evidence_judged": (
+        "{notes} refused checkpoints held against the other log",
+        "已用对方日志核对 {notes} 个被拒检查点",
+    ),
+    "streams": (
+        "{streams} streams and messages equal in both logs, {in_one} in one log of jobs that did not finish in both",
+        "双方日志中 {streams} 个数据流和消息一致；未在双方完成的任务中另有 {in_one} 个只见于一方",
+    ),
+    "jobs": (
+        "{jobs} jobs of both parties: {finished} finished in both logs, {ended} ended otherwise, {open} open",
+        "双方共有 {jobs} 个任务：{finished} 个双方均已完成，{ended} 个以其他方式结束，{open} 个未结束",
+    ),
+    "contracts": (
+        "{contracts} contracts signed by both parties before anything moved, {signatures} signatures checked",
+        "{contracts} 份合约在数据流动前由双方签署，已核验 {signatures} 个签名",
+    ),
+    "approved": (
+        (
+            "{approved} agreements, {by_rule} of them by a rule and {by_schedule} by an approved schedule; nobody"
+            " approved a draft of their own"
+        ),
+        "{approved} 次同意，其中 {by_rule} 次由规则、{by_schedule} 次由已批准的计划作出；无人审批自己的草稿",
+    ),
+    "basis": (
+        "consent basis stated for {stated} uses of a dataset, not stated for {not_stated}",
+        "数据集使用中 {stated} 次注明了同意依据，{not_stated} 次未注明",
+    ),
+    "policies": (
+        "{policies} policies, each set by an entry; {contracts} contracts as strict as the policy then in force",
+        "{policies} 份策略均由记录设定；{contracts} 份合约不低于当时策略的要求",
+    ),
+    "decisions": (
+        "{decisions} decisions with the contract's thresholds, {refused} of them refusals; none is missing",
+        "{decisions} 项决定均采用合约阈值，其中 {refused} 项为拒绝；无缺失",
+    ),
+    "gate": (
+        "{releases} releases behind a decision that the partner had cosigned",
+        "{releases} 次披露均在伙伴联署其决定之后",
+    ),
+    "results": (
+        (
+            "{released} results shown behind a cosigned decision, {unwitnessed} without as the policy allows, {closed}"
+            " kept closed, {not_shown} not shown"
+        ),
+        "{released} 份结果在联署后展示，{unwitnessed} 份按策略未经联署即展示，{closed} 份保持关闭，{not_shown} 份未展示",
+    ),
+    "budget": ("{runs} runs spent, none over its budget", "已消耗 {runs} 次运行预算，均未超限"),
+    "thresholds": ("{opened} opened decisions recomputed", "已重新计算 {opened} 项公开明细的决定"),
+    "allowed": (
+        "{messages} streams and messages, all of them what their contracts allow",
+        "{messages} 个数据流和消息，均为合约所允许",
+    ),
+    "sizes": (
+        "{streams} streams with bytes = count x size of an element; {bytes} bytes left this side",
+        "{streams} 个数据流的字节数 = 数量乘以元素大小；该方共发出 {bytes} 字节",
+    ),
+    "complete": (
+        "{jobs} finished jobs with every message that their kind has",
+        "{jobs} 个已完成任务包含其类型应有的全部消息",
+    ),
+}
+PROBLEMS: Final[_Table] = {
+    # integrity
+    "fault": ("this cannot be read: {what}.", "无法读取：{what}。"),
+    "leaf": ("its bytes are not those of its hash.", "内容与其哈希不符。"),
+    "malformed": ("this is no entry of a log: {what}.", "不是有效的日志记录：{what}。"),
+    "sequence": (
+        "an entry is missing, double or out of place: number {found} stands here.",
+        "记录缺失、重复或错位：此处为第 {found} 条。",
+    ),
+    "time_back": ("its time lies before that of the entry before it.", "其时间早于上一条记录。"),
+    "other_log": ("it belongs to another log.", "它属于另一日志。"),
+    "opening": (
+        "the first entry does not open the log with the keys of the header.",
+        "首条记录未以文件头中的密钥开启日志。",
+    ),
+    "size": (
+        "the bundle has {found} entries where its header says {told}.",
+        "日志包有 {found} 条记录，文件头却称有 {told} 条。",
+    ),
+    "keys": ("the keys do not hold: {what}.", "密钥不成立：{what}。"),
+    "partner_twice": ("a partner's log is named twice.", "同一伙伴日志被列出两次。"),
+    "order": ("checkpoints do not grow in size here.", "此处检查点大小未递增。"),
+    "note": ("the checkpoint is not signed by the log's key: {what}.", "检查点未由日志密钥签名：{what}。"),
+    "note_size": (
+        "the note is over {found} entries, its line says otherwise.",
+        "该检查点覆盖 {found} 条记录，与所在行不符。",
+    ),
+    "beyond": (
+        "a signed checkpoint covers {size} entries, the bundle has {entries}: entries are missing from here on.",
+        "已签名的检查点覆盖 {size} 条记录，日志包只有 {entries} 条：自此处起有记录缺失。",
+    ),
+    "root": (
+        (
+            "the entries do not lead to the signed checkpoint of size {size}: one of the entries from here to {last} was"
+            " changed."
+        ),
+        "记录与大小为 {size} 的已签名检查点不符：自此处至第 {last} 条中有记录被改动。",
+    ),
+    "uncovered": (
+        "no checkpoint covers the entries from here on ({last} of {size} are covered).",
+        "自此处起的记录没有检查点覆盖（{size} 条中覆盖了 {last} 条）。",
+    ),
+    "cosignature": ("the cosignature of {name} is wrong: {what}.", "{name} 的联署有误：{what}。"),
+    "unknown_partner": ("it is of a log whose keys are not in the bundle.", "所属日志的密钥不在日志包中。"),
+    "witnessed_note": (
+        "a checkpoint of {name} that was cosigned does not hold: {what}.",
+        "所联署的 {name} 的检查点不成立：{what}。",
+    ),
+    "not_cosigned": (
+        "a checkpoint of {name} does not carry this party's cosignature.",
+        "{name} 的检查点没有该方的联署。",
+    ),
+    "two_roots": (
+        "{name} signed two different logs of {size} entries.",
+        "{name} 为 {size} 条记录签署了两份不同的日志。",
+    ),
+    "fork": (
+        "{name} is convicted: its log {log} signed a checkpoint of size {size} that contradicts the log.",
+        "{name} 被证实违规：其日志 {log} 签署了与日志相矛盾的检查点（大小 {size}）。",
+    ),
+    "fork_told": (
+        (
+            "{name} signed, in its log {log}, a checkpoint of size {size} that this party refused as a fork; the bundle"
+            " of {name} decides which of them is right."
+        ),
+        "{name} 在其日志 {log} 中签署了大小为 {size} 的检查点，该方以分叉为由拒绝；需由 {name} 的日志包判定。",
+    ),
+    "false_evidence": (
+        "this is no evidence against {name}: {what}.",
+        "这不构成对 {name} 不利的证据：{what}。",
+    ),
+    "policy_hash": ("a policy has another hash than its line says.", "策略的哈希与所在行不符。"),
+    "details": (
+        "the opened details are not what the entry commits to: {what}.",
+        "公开的明细与记录的承诺不符：{what}。",
+    ),
+    "contract": ("the contract does not hold: {what}.", "合约不成立：{what}。"),
+    "proof_of_nothing": (
+        "a proof is about an entry or a checkpoint that is not in the pack.",
+        "证明所指的记录或检查点不在证据包中。",
+    ),
+    "proof": ("the proof does not hold: {what}.", "证明不成立：{what}。"),
+    "no_proof": ("nothing proves that this is part of the log.", "没有证明表明它属于该日志。"),
+    # same story
+    "same_log": ("this is the log of the other bundle once more.", "这与另一日志包是同一日志。"),
+    "strangers": (
+        "this party never knew the log {log}: the two bundles are not of partners.",
+        "该方从未知悉日志 {log}：两个日志包并非伙伴关系。",
+    ),
+    "other_keys": ("the other party knows this log by other keys.", "对方所知的该日志密钥与此不同。"),
+    "tail_dropped": (
+        "entries are missing from here on: {name} cosigned {size} entries of this log, it has {entries}.",
+        "自此处起有记录缺失：{name} 联署过该日志的 {size} 条记录，现仅有 {entries} 条。",
+    ),
+    "rewritten": (
+        "the log was rewritten: one of the entries from here to {last} is not what {name} cosigned at size {size}.",
+        "日志被改写：自此处至第 {last} 条中有记录与 {name} 在大小 {size} 时所联署的不符。",
+    ),
+    "other_job": (
+        "{name} belongs to another job in the other log (entry {sequence}).",
+        "{name} 在对方日志中属于另一任务（第 {sequence} 条）。",
+    ),
+    "streams_differ": (
+        "{name} is not what entry {sequence} of {bundle} says.",
+        "{name} 与 {bundle} 第 {sequence} 条所述不符。",
+    ),
+    "stream_missing": (
+        "{name} is not in {bundle}, where the job finished too.",
+        "{bundle} 中的该任务也已完成，却没有 {name}。",
+    ),
+    # approvals
+    "no_contract": ("the contract is not in the bundle.", "日志包中没有该合约。"),
+    "foreign_contract": ("the contract is of another job or party.", "该合约属于另一任务或另一方。"),
+    "unknown_identity": (
+        "the {side} of the contract is no partner whose keys are in the bundle.",
+        "合约中的另一方（{side}）不是日志包中有密钥的伙伴。",
+    ),
+    "signature": ("the signature of the {side} under the contract is wrong.", "合约上 {side} 的签名有误。"),
+    "unsigned": (
+        "something moved before both parties had signed the contract.",
+        "在双方签署合约之前已有数据流动。",
+    ),
+    "two_contracts": ("the two parties signed different contracts.", "双方签署的合约不同。"),
+    "no_draft": ("a contract was proposed that nobody drafted.", "所提议的合约没有起草记录。"),
+    "not_approved": (
+        "a contract was proposed that nobody approved as it stands.",
+        "所提议的合约未按其现有内容获得审批。",
+    ),
+    "own_approval": (
+        "a contract was proposed that only its own author approved.",
+        "所提议的合约只有起草人自己审批。",
+    ),
+    "nobody_accepted": (
+        "a contract was accepted by no person and no rule of this party.",
+        "接受合约的既非该方人员，也非该方规则。",
+    ),
+    "other_dataset": ("the dataset is not the one that the contract names.", "数据集并非合约所列。"),
+    "no_basis": (
+        "the consent basis is not stated, which the policy requires.",
+        "策略要求注明同意依据，此处未注明。",
+    ),
+    "dataset_unnamed": (
+        "points left before the log names their dataset.",
+        "在日志注明数据集之前已有掩码标识发出。",
+    ),
+    # policy
+    "policy_missing": ("the policy that it names is not in the bundle.", "其所指策略不在日志包中。"),
+    "policy_named": (
+        "a policy is set under another hash than the entry names.",
+        "所设策略的哈希与记录所指不同。",
+    ),
+    "policy_unset": ("it names a policy that no entry has set.", "其所指策略没有任何记录设定。"),
+    "looser": (
+        "the contract's {setting} is looser than the policy allows.",
+        "合约的 {setting} 低于策略要求。",
+    ),
+    "other_thresholds": ("the decision has other thresholds than the contract.", "该决定的阈值与合约不同。"),
+    "decided_twice": ("the release of {release} was decided before.", "{release} 的披露此前已作决定。"),
+    "no_decision": (
+        "{name} left without a decision that allows {release}.",
+        "{name} 在没有允许 {release} 的决定时即已发出。",
+    ),
+    "not_cosigned_before": (
+        "{name} left before the partner had cosigned the decision (entry {decision}).",
+        "{name} 在伙伴联署其决定（第 {decision} 条）之前即已发出。",
+    ),
+    "wrong_reader": (
+        "the result was shown to a side that the contract does not name.",
+        "结果展示给了合约未列的一方。",
+    ),
+    "not_spent": (
+        "a session sent points and no run was spent for it.",
+        "某次会话发出了掩码标识，却未消耗预算。",
+    ),
+    "over_budget": ("more runs were spent than the budget has.", "消耗的运行次数超出预算。"),
+    "over_epsilon": ("more epsilon was spent than the budget has.", "消耗的 epsilon 超出预算。"),
+    "miscounted": (
+        "it says that less was spent than the log's own entries add up to.",
+        "其所述消耗少于日志记录的合计。",
+    ),
+    "other_budget": ("the run was held to another budget than the policy's.", "所用预算与策略不同。"),
+    "details_form": ("the opened details are not those of a decision.", "公开的明细不是决定的明细。"),
+    "size_out_of_range": ("a set is outside the contract's limits.", "某一方的集合超出合约限制。"),
+    "threshold": (
+        "a group's counts lead to another decision than was taken.",
+        "某分组的计数所得结论与所作决定不同。",
+    ),
+    # egress
+    "mixed": ("a session of another job stands in this one.", "此任务中出现了另一任务的会话。"),
+    "not_allowed": (
+        "{name} is nothing that a contract of kind {kind} allows.",
+        "{kind} 类合约不允许 {name}。",
+    ),
+    "wrong_way": ("{name} is not for the {side} to send.", "{name} 不应由 {side} 发出。"),
+    "twice": ("{name} stands in the log twice.", "{name} 在日志中出现两次。"),
+    "wrong_bytes": ("{name} has other bytes than its elements take.", "{name} 的字节数与其元素不符。"),
+    "out_of_limits": (
+        "{name} has more or fewer elements than the contract allows.",
+        "{name} 的元素数量超出合约范围。",
+    ),
+    "counts_differ": ("{name} has not as many elements as {like}.", "{name} 与 {like} 的元素数量不同。"),
+    "no_stream": (
+        "the job finished and the log has nothing that was sent.",
+        "任务已完成，日志却无任何发送记录。",
+    ),
+    "incomplete": ("the job finished without {names}.", "任务已完成，却缺少 {names}。"),
+}
+NOTES: Final[_Table] = {
+    "more": ("... and {count} more", "……另有 {count} 项"),
+    "cosigned_by": ("{count} of them cosigned by {name}", "其中 {count} 个由 {name} 联署"),
+    "refused_note": ("a checkpoint of {name} was refused: {reason}", "{name} 的一个检查点被拒：{reason}"),
+    "pack_witness": (
+        "{name} is an evidence pack: only its own checkpoints were compared",
+        "{name} 为证据包：仅比对了其所含检查点",
+    ),
+    "undecided": (
+        "a refused checkpoint of size {size} lies beyond the entries of {name}",
+        "大小为 {size} 的被拒检查点超出 {name} 的记录范围",
+    ),
+    "job_differs": (
+        "job {job}: {first} in {one}, {second} in {two}",
+        "任务 {job}：在 {one} 中为 {first}，在 {two} 中为 {second}",
+    ),
+    "traffic": (
+        "job {job} ({kind}): {bytes} bytes left the {side}: {messages}",
+        "任务 {job}（{kind}）：{side}发出 {bytes} 字节：{messages}",
+    ),
+    "side_bank": ("bank", "银行"),
+    "side_platform": ("platform", "平台"),
+}
+# What no check here can show, told in every report; ``dropped_tail`` with one bundle only.
+UNPROVEN: Final[_Table] = {
+    "dropped_tail": (
+        "That this is the whole log: entries dropped from its end show only against the partner's bundle.",
+        "这是完整的日志：末尾被删去的记录只有对照伙伴的日志包才能发现。",
+    ),
+    "inputs": (
+        (
+            "That the parties put true data in; a replay with the party's data and kept seed shows what it sent, not"
+            " whether that was true."
+        ),
+        "各方输入的数据真实；以该方数据和留存种子重放可证明其发送了什么，但不能证明内容真实。",
+    ),
+    "collusion": (
+        "That the two parties did not agree on a false story: logs that both keep wrongly fit each other.",
+        "双方没有串通：共同伪造的日志彼此相符。",
+    ),
+    "channels": (
+        "That nothing was passed on by other ways than these protocols.",
+        "没有通过这些协议之外的途径传递信息。",
+    ),
+}

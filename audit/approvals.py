@@ -52,25 +52,24 @@ def _signed(reading: Reading, job: str, steps: Sequence[Step], check: Checking) 
         side = sides.get(step.type)
         if side is None:
             continue
-        place = reading.entry(step.sequence, job)
         contract = reading.contracts.get(step["digest"])
         if contract is None:
-            check.fail("no_contract", place)
+            check.fail("no_contract", reading.entry(step.sequence, job))
             passed = False
             continue
         own = bytes.fromhex(reading.header.identity)
         if contract.job != job or contract.identities[reading.role] != own:
-            check.fail("foreign_contract", place)
+            check.fail("foreign_contract", reading.entry(step.sequence, job))
             passed = False
             continue
         if not reading.partner_of(contract) or contract.identities["bank"] == contract.identities["platform"]:
-            check.fail("unknown_identity", place, side=other(reading.role))
+            check.fail("unknown_identity", reading.entry(step.sequence, job), side=other(reading.role))
             passed = False
             continue
         try:
             verify_signature(contract.identities[side], contract.hash, side, step["signature"])
         except ValueError:
-            check.fail("signature", place, side=side)
+            check.fail("signature", reading.entry(step.sequence, job), side=side)
             passed = False
             continue
         check.counts["signatures"] += 1
@@ -114,12 +113,11 @@ def _proposed(
     reading: Reading, job: str, step: Step, behind: tuple[set[str], list[Step]], check: Checking
 ) -> None:
     authors, approvals = behind
-    place = reading.entry(step.sequence, job)
     fitting = [each for each in approvals if each["digest"] == step["digest"]]
     if not authors:
-        check.fail("no_draft", place)
+        check.fail("no_draft", reading.entry(step.sequence, job))
     elif not fitting:
-        check.fail("not_approved", place)
+        check.fail("not_approved", reading.entry(step.sequence, job))
     else:
         actors = [each.actor for each in fitting if not each.actor.startswith(_NOBODY)]
         if any(actor not in authors and not actor.startswith(_SCHEDULE) for actor in actors):
@@ -129,7 +127,7 @@ def _proposed(
             check.counts["approved"] += 1
             check.counts["by_schedule"] += 1
         else:
-            check.fail("own_approval", place)
+            check.fail("own_approval", reading.entry(step.sequence, job))
 
 
 def _agreed(reading: Reading, actor: str, before: int) -> bool:
@@ -177,20 +175,19 @@ def _datasets(
     """The dataset is the contract's, it is named before anything of it leaves, and its basis is told."""
     used = False
     for step in steps:
-        place = reading.entry(step.sequence, job)
         if step.type == "dataset_used":
             used = True
             named = (step["dataset"], step["schema"].hex())
             if named != (contract.datasets[reading.role], contract.schemas[reading.role]):
-                check.fail("other_dataset", place)
+                check.fail("other_dataset", reading.entry(step.sequence, job))
             elif step["basis"] is not None:
                 check.counts["stated"] += 1
             elif required:
-                check.fail("no_basis", place)
+                check.fail("no_basis", reading.entry(step.sequence, job))
             else:
                 check.counts["not_stated"] += 1
         elif step.type == "stream" and step["from"] == reading.role and _carries(contract, step) and not used:
-            check.fail("dataset_unnamed", place)
+            check.fail("dataset_unnamed", reading.entry(step.sequence, job))
             used = True  # once per job
 
 

@@ -118,30 +118,25 @@ class _Job:
         check.counts["contracts"] += 1
 
     def _decided(self, step: Step, check: Checking, thresholds: Checking) -> None:
-        limits, place = self._contract.thresholds, self._place(step)
-        told = step["epsilon"]
-        said = (
-            step["min_group"],
-            step["min_converters"],
-            step["dominance"],
-            None if told is None else Fraction(told),
-        )
+        limits = self._contract.thresholds
+        epsilon = None if step["epsilon"] is None else Fraction(step["epsilon"])
+        said = (step["min_group"], step["min_converters"], step["dominance"], epsilon)
         if said != (limits.min_group, limits.min_converters, limits.dominance, limits.epsilon):
-            check.fail("other_thresholds", place)
+            check.fail("other_thresholds", self._place(step))
         check.counts["decisions"] += 1
         if step["outcome"] == "refuse":
             check.counts["refused"] += 1
             return
         key = (step["session"], step["release"])
         if key in self._allowed:
-            check.fail("decided_twice", place, release=step["release"])
+            check.fail("decided_twice", self._place(step), release=step["release"])
         else:
             self._allowed[key] = step
         details = self._reading.details.get(step.sequence)
         if details is not None:
             thresholds.counts["opened"] += 1
             for fault in recompute(self._contract, details):
-                thresholds.fail(fault, place)
+                thresholds.fail(fault, self._place(step))
 
     def _sent(self, step: Step, decisions: Checking, gate: Checking) -> None:
         flow = self._contract.flows.get(step["name"])
@@ -156,21 +151,20 @@ class _Job:
             gate.counts["releases"] += 1
 
     def _shown(self, step: Step, check: Checking) -> None:
-        place = self._place(step)
         decision = self._allowed.get((step["session"], "result"))
         readers = {"bank": ("bank",), "platform": ("platform",), "none": ()}.get(
             step["to"], ("bank", "platform")
         )
         if not set(readers) <= set(self._contract.readers()):
-            check.fail("wrong_reader", place)
+            check.fail("wrong_reader", self._place(step))
         if decision is None:
-            check.fail("no_decision", place, name="result", release="result")
+            check.fail("no_decision", self._place(step), name="result", release="result")
         elif self._reading.cosigned_between(self._partner, decision.sequence, step.sequence):
             check.counts["released"] += 1
         elif self._open(step):
             check.counts["unwitnessed"] += 1
         else:
-            check.fail("not_cosigned_before", place, name="result", decision=decision.sequence)
+            check.fail("not_cosigned_before", self._place(step), name="result", decision=decision.sequence)
 
     def _open(self, step: Step) -> bool:
         """Return whether the party's policy shows a result that the partner did not cosign, and it said so."""
@@ -207,7 +201,7 @@ def recompute(contract: Contract, details: Mapping[str, Any]) -> Iterator[str]:
     """
     limits = contract.thresholds
     sizes = [
-        details.get(key)
+        details[key]
         for key in ("own_persons", "peer_persons", "value_persons", "group_persons")
         if key in details
     ]
@@ -259,7 +253,7 @@ def _passes(contract: Contract, place: Any) -> bool | None:
 def _budget(reading: Reading, check: Checking, policy: Mapping[str, Any] | None) -> None:
     """Every session that sent points has a run that was spent for it, and no run is over its limits."""
     limit = None if policy is None else policy.get("budget", {}).get("runs")
-    spent: dict[tuple[str, str], list[Step]] = {}
+    spent: dict[tuple[str, str], _Ledger] = {}
     runs = []
     for job, steps in reading.jobs.items():
         left, sessions = 0, set()
@@ -277,30 +271,40 @@ def _budget(reading: Reading, check: Checking, policy: Mapping[str, Any] | None)
                     check.fail("not_spent", reading.entry(step.sequence, job))
                 left = 0
     for sequence, job, step in sorted(runs, key=lambda run: run[0]):
-        place = reading.entry(sequence, job)
-        key = (step["dataset"], step["partner"])
-        before = spent.setdefault(key, [])
-        before.append(step)
+        ledger = spent.setdefault((step["dataset"], step["partner"]), _Ledger())
+        ledger.add(step)
         check.counts["runs"] += 1
         if step["runs"] > step["limit"] or (limit is not None and step["limit"] > limit):
-            check.fail("over_budget", place)
+            check.fail("over_budget", reading.entry(sequence, job))
         elif Fraction(step["epsilon_spent"]) > Fraction(step["epsilon_limit"]):
-            check.fail("over_epsilon", place)
-        elif not _counted(before, step):
-            check.fail("miscounted", place)
+            check.fail("over_epsilon", reading.entry(sequence, job))
+        elif not ledger.holds(step):
+            check.fail("miscounted", reading.entry(sequence, job))
         else:
             _as_policy(reading, step, check)
 
 
-def _counted(before: Sequence[Step], step: Step) -> bool:
-    """Return whether what ``step`` says was spent is no less than the entries of its period add up to.
+class _Ledger:
+    """The runs of one dataset with one partner, as the entries have them, in order."""
 
-    It may be more: runs that are reserved count, and so do those from before the log began.
-    """
-    since = step.time - step["hours"] * _HOUR + _SLACK
-    within = before[bisect_left([each.time for each in before], since) :]
-    epsilon = sum((Fraction(each["epsilon"] or 0) for each in within), Fraction(0))
-    return len(within) <= step["runs"] and epsilon <= Fraction(step["epsilon_spent"])
+    def __init__(self) -> None:
+        self._times: list[int] = []
+        # Epsilons of all runs before each, and of all.
+        self._sums = [Fraction(0)]
+
+    def add(self, step: Step) -> None:
+        """Add the next run."""
+        self._times.append(step.time)
+        self._sums.append(self._sums[-1] + Fraction(step["epsilon"] or 0))
+
+    def holds(self, step: Step) -> bool:
+        """Return whether ``step``, the last run, says that no less was spent than the runs of its period add up to.
+
+        It may be more: runs that are reserved count, and so do those from before the log began.
+        """
+        first = bisect_left(self._times, step.time - step["hours"] * _HOUR + _SLACK)
+        runs, epsilon = len(self._times) - first, self._sums[-1] - self._sums[first]
+        return runs <= step["runs"] and epsilon <= Fraction(step["epsilon_spent"])
 
 
 def _as_policy(reading: Reading, step: Step, check: Checking) -> None:

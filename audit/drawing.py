@@ -103,8 +103,9 @@ code { font-family: ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; f
 table { border-collapse: collapse; font-size: 0.87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; text-align: left; }
 th { color: var(--soft); font-weight: 600; background: var(--shade); vertical-align: bottom; }
-td { overflow-wrap: anywhere; min-width: 4rem; }
-.number { text-align: right; white-space: nowrap; min-width: 3rem; }
+td { overflow-wrap: break-word; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
 .time { white-space: nowrap; }
 figure { margin: 0.5rem 0 1rem; overflow-x: auto; }
 figcaption { color: var(--soft); font-size: 0.85rem; }

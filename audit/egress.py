@@ -57,14 +57,16 @@ def _allowed(
     """Return the allowed streams by session and name; what the contract does not allow is a problem."""
     sessions: dict[str, dict[str, Step]] = {}
     for step in streams:
-        place, name = reading.entry(step.sequence, contract.job), step["name"]
+        name = step["name"]
         flow = contract.flows.get(name)
         if flow is None:
-            check.fail("not_allowed", place, name=name, kind=contract.kind)
+            check.fail(
+                "not_allowed", reading.entry(step.sequence, contract.job), name=name, kind=contract.kind
+            )
         elif flow.sender != step["from"]:
-            check.fail("wrong_way", place, name=name, side=step["from"])
+            check.fail("wrong_way", reading.entry(step.sequence, contract.job), name=name, side=step["from"])
         elif name in sessions.setdefault(step["session"], {}):
-            check.fail("twice", place, name=name)
+            check.fail("twice", reading.entry(step.sequence, contract.job), name=name)
         else:
             check.counts["messages"] += 1
             sessions[step["session"]][name] = step
@@ -73,15 +75,15 @@ def _allowed(
 
 def _sizes(reading: Reading, contract: Contract, session: Mapping[str, Step], check: Checking) -> None:
     for name, step in session.items():
-        flow, place = contract.flows[name], reading.entry(step.sequence, contract.job)
+        flow = contract.flows[name]
         if flow.element is None:
             continue
         if not _fits(flow, step):
-            check.fail("wrong_bytes", place, name=name)
+            check.fail("wrong_bytes", reading.entry(step.sequence, contract.job), name=name)
         elif flow.like is None and not _in_limits(contract, step):
-            check.fail("out_of_limits", place, name=name)
+            check.fail("out_of_limits", reading.entry(step.sequence, contract.job), name=name)
         elif flow.like is not None and flow.like in session and session[flow.like]["count"] != step["count"]:
-            check.fail("counts_differ", place, name=name, like=flow.like)
+            check.fail("counts_differ", reading.entry(step.sequence, contract.job), name=name, like=flow.like)
         else:
             check.counts["streams"] += 1
 

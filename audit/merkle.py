@@ -220,8 +220,8 @@ class Tree:
         return {node: self._node(*node) for node in nodes}
 
     def _node(self, level: int, index: int) -> bytes:
-        row = self._levels[level] if level < len(self._levels) else b""
-        found = bytes(row[index * HASH_SIZE : (index + 1) * HASH_SIZE])
+        inside = 0 <= level < len(self._levels) and index >= 0
+        found = bytes(self._levels[level][index * HASH_SIZE : (index + 1) * HASH_SIZE]) if inside else b""
         if not found:
             raise ProofError(f"a tree of {self.size} leaves has no complete subtree {index} at level {level}")
         return found

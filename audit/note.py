@@ -203,11 +203,11 @@ def check_text(text: bytes) -> None:
 
 
 def _check_name(name: str) -> None:
-    # isprintable refuses every Unicode space but the plain one, and control characters with them.
-    if not name or " " in name or "+" in name or not name.isprintable():
-        raise NoteError(
-            "the name of a key is empty or has a space, a plus or a character that cannot be printed"
-        )
+    spoiled = any(
+        character.isspace() or character < " " or "\ud800" <= character <= "\udfff" for character in name
+    )
+    if not name or "+" in name or spoiled:
+        raise NoteError("the name of a key is empty or has a space, a plus or a character that no text has")
 
 
 def _base64(data: bytes) -> str:

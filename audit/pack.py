@@ -33,12 +33,12 @@ _TEXTS: Final = ("purpose", "identifier", "suite", "expires")
 AGREEMENT: Final = frozenset(
     (
         *("job_draft", "job_edit", "job_approve", "job_void", "job_propose", "job_accept", "job_refuse"),
-        *("preflight", "dataset_used"),
+        "preflight",
     )
 )
 COURSE: Final = frozenset(
     (
-        *("job_start", "job_retry", "job_fail", "job_cancel", "job_expire", "job_finish"),
+        *("dataset_used", "job_start", "job_retry", "job_fail", "job_cancel", "job_expire", "job_finish"),
         *("seed_kept", "result_released", "result_read", "result_purged", "result_closed"),
     )
 )

@@ -67,11 +67,11 @@ def _consent(pack: Pack, said: Said) -> Iterator[str]:
         yield said("s_drafted", **_who(drafted, said))
     approved = _last(pack, "job_approve")
     if approved is not None:
-        side = said.word(approved["facts"]["as"])
-        yield said("s_approved", side=side, **_who(approved, said))
-    accepted = _last(pack, "job_accept")
-    if accepted is not None and approved is None:
-        yield said("s_approved", side=said.word("platform"), **_who(accepted, said))
+        yield said("s_approved", side=said.word(pack.header.role), **_who(approved, said))
+    for type, key in (("job_propose", "s_proposed"), ("job_accept", "s_accepted")):
+        signed = _last(pack, type)
+        if signed is not None:
+            yield said(key, time=moment(signed["time"]))
     if pack.agreed is not None and pack.agreed.signed == ROLES:
         yield said("s_signed")
 
@@ -186,7 +186,7 @@ def drawn(pack: Pack, said: Said) -> list[Bar]:
                 totals[key] = totals.get(key, 0) + shared["bytes"]
     return [
         Bar(
-            f"{said.word(side)} → {said.word(other(side))}: {name}",
+            f"{said.word(side)} → {said.word(other(side))}: {stream(name, said.language)}",
             said("bytes", count=f"{size:,}"),
             size,
             side == ROLES[0],

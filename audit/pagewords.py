@@ -24,11 +24,13 @@ PAGE: Final[Mapping[str, tuple[str, str]]] = {
     "unproven": ("What no log can prove", "日志无法证明的事项"),
     "entries": ("All entries of the job", "该任务的全部条目"),
     # in short
-    "s_drafted": ("{actor} drafted the job on {time}.", "{actor} 于 {time} 起草任务。"),
+    "s_drafted": ("Drafted by {actor} on {time}.", "由 {actor} 于 {time} 起草。"),
     "s_approved": (
-        "{actor} approved it for the {side} on {time}.",
-        "{actor} 于 {time} 代表{side}批准。",
+        "Approved for the {side} by {actor} on {time}.",
+        "由 {actor} 于 {time} 代表{side}批准。",
     ),
+    "s_proposed": ("Signed by the bank on {time}.", "银行于 {time} 签署。"),
+    "s_accepted": ("Signed by the platform on {time}.", "平台于 {time} 签署。"),
     "s_signed": (
         "The contract carries the signatures of both parties, and both hold.",
         "合同带有双方签名，且均有效。",
@@ -80,7 +82,7 @@ PAGE: Final[Mapping[str, tuple[str, str]]] = {
     # what was agreed
     "a_kind": ("Kind", "类型"),
     "a_purpose": ("Purpose", "用途"),
-    "a_side": ("The {side}", "{side}"),
+    "a_side": ("The {side}", "{side}方"),
     "a_party": ("{name}, dataset {dataset}", "{name}，数据集 {dataset}"),
     "a_identifier": ("Matched on", "匹配标识"),
     "a_receiver": ("Who receives the result", "结果接收方"),

@@ -71,8 +71,8 @@ CHECKS: Final[_Table] = {
     "evidence": ("{notes} refused checkpoints kept as evidence", "作为证据保存的被拒检查点：{notes} 个"),
     "attached": (
         (
-            "{contracts} contracts with their cards, {policies} policies and {details} of {commitments} sealed details"
-            " fit the log"
+            "{contracts} contracts with their cards, {policies} policies and {details} of {commitments} sealed"
+            " details fit the log"
         ),
         "{contracts} 份合约及其披露卡、{policies} 份策略、{commitments} 项密封明细中的 {details} 项与日志相符",
     ),
@@ -125,10 +125,13 @@ CHECKS: Final[_Table] = {
     ),
     "results": (
         (
-            "{released} results shown behind a cosigned decision, {unwitnessed} without as the policy allows, {closed}"
-            " kept closed, {not_shown} not shown"
+            "{released} results shown behind a cosigned decision, {unwitnessed} without as the policy allows,"
+            " {closed} kept closed, {not_shown} not shown"
         ),
-        "{released} 份结果在联署后展示，{unwitnessed} 份按策略未经联署即展示，{closed} 份保持关闭，{not_shown} 份未展示",
+        (
+            "{released} 份结果在联署后展示，{unwitnessed} 份按策略未经联署即展示，"
+            "{closed} 份保持关闭，{not_shown} 份未展示"
+        ),
     ),
     "budget": ("{runs} runs spent, none over its budget", "已消耗 {runs} 次运行预算，均未超限"),
     "thresholds": ("{opened} opened decisions recomputed", "已重新计算 {opened} 项公开明细的决定"),
@@ -178,8 +181,8 @@ PROBLEMS: Final[_Table] = {
     ),
     "root": (
         (
-            "the entries do not lead to the signed checkpoint of size {size}: one of the entries from here to {last} was"
-            " changed."
+            "the entries do not lead to the signed checkpoint of size {size}: one of the entries from here to"
+            " {last} was changed."
         ),
         "记录与大小为 {size} 的已签名检查点不符：自此处至第 {last} 条中有记录被改动。",
     ),
@@ -207,8 +210,8 @@ PROBLEMS: Final[_Table] = {
     ),
     "fork_told": (
         (
-            "{name} signed, in its log {log}, a checkpoint of size {size} that this party refused as a fork; the bundle"
-            " of {name} decides which of them is right."
+            "{name} signed, in its log {log}, a checkpoint of size {size} that this party refused as a fork; the"
+            " bundle of {name} decides which of them is right."
         ),
         "{name} 在其日志 {log} 中签署了大小为 {size} 的检查点，该方以分叉为由拒绝；需由 {name} 的日志包判定。",
     ),

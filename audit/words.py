@@ -38,6 +38,14 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "measure": ("measurement", "转化衡量"),
     "lift": ("lift", "增量评估"),
     "funnel": ("funnel", "转化漏斗"),
+    "log": ("the whole log", "完整日志"),
+    "job": ("a job", "一个任务"),
+    "log_with_details": ("the whole log, commitments opened", "完整日志（已打开承诺）"),
+    "job_with_details": ("a job, commitments opened", "一个任务（已打开承诺）"),
+    "approver": ("approver", "批准人"),
+    "partner": ("partner", "合作方"),
+    "standing_rule": ("standing rule", "常设规则"),
+    "schedule": ("schedule", "定期任务"),
     "closed": ("stays closed", "保持关闭"),
     "open": ("is shown all the same", "照常显示"),
 }
@@ -148,7 +156,7 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "Edited: {kind} with {partner} over dataset {dataset}; contract {digest}",
         "修改：与 {partner} 进行{kind}，数据集 {dataset}；合同 {digest}",
     ),
-    "job_approve": ("Approved contract {digest} for the {as}", "代表{as}批准合同 {digest}"),
+    "job_approve": ("Approved contract {digest}, as {as}", "以{as}身份批准合同 {digest}"),
     "job_void": ("Earlier approvals of {digest} are void", "此前对 {digest} 的批准失效"),
     "job_propose": (
         "The bank signed contract {digest} and proposed it; signature {signature}",
@@ -171,8 +179,8 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "使用虚构标识的试运行，合同 {digest}",
     ),
     "stream": (
-        "{from} to {to}: {name}; {count} of them, {bytes} bytes; session {session}, SHA-256 {sha256}",
-        "{from} 至 {to}：{name}；{count} 项，共 {bytes} 字节；会话 {session}，SHA-256 {sha256}",
+        "{from} to {to}: {name}; {many}{bytes} bytes; session {session}, SHA-256 {sha256}",
+        "{from}至{to}：{name}；{many}{bytes} 字节；会话 {session}，SHA-256 {sha256}",
     ),
     "decision": (
         "Release of {release}: {outcome}; min_group {min_group}; session {session}",
@@ -228,6 +236,7 @@ _MORE: Final[Mapping[str, tuple[str, str]]] = {
 }
 # Codes say by themselves why; types whose code may not be null have it behind the sentence all the same.
 _BEHIND: Final = frozenset(("code",))
+_MANY: Final = ("{} of them, ", "{} 项，共 ")
 _JOIN: Final = ("; ", "；")
 _END: Final = (".", "。")
 _ACTORS: Final[Mapping[str, tuple[str, str]]] = {
@@ -244,13 +253,16 @@ def sentence(entry: Mapping[str, Any], language: str) -> str:
     facts = entry["shared"] if event.shared else entry["facts"]
     kinds = _SHARED_KINDS if event.shared else event.facts
     shown = {key: show(facts[key], kinds[key].rstrip("?"), language) for key in kinds}
+    if event.shared:
+        shown["many"] = "" if facts["count"] == 1 else _MANY[column].format(shown["count"])
     parts = [SENTENCES[entry["type"]][column].format(**shown)]
     parts += [
         _MORE[key][column].format(shown[key])
         for key, kind in kinds.items()
         if (kind.endswith("?") or key in _BEHIND) and facts[key] is not None
     ]
-    return _JOIN[column].join(parts) + _END[column]
+    said = _JOIN[column].join(parts)
+    return said if said.endswith("…") else said + _END[column]
 
 
 def actor(name: str, language: str) -> str:

@@ -98,6 +98,9 @@ def join(arguments: argparse.Namespace) -> int:
         print(words["waiting"].format(minutes=arguments.wait / 60), flush=True)
 
     with Node.assemble(file, Home.open(arguments.home, store=file.store)) as node:
+        # First, so that the log which it certifies holds what follows.
+        node.credentials.ensure_identity()
+        node.settle_log()
         joined = asyncio.run(
             enrolment.join(
                 invitation, node.home.store, node.credentials, SOFTWARE, show, patience=arguments.wait

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cli.audit_options import add_audit
 from cli.job_options import add_datasets, add_jobs, add_policy, add_runs
 from cli.node_options import add_client, add_server
 from cli.operation_options import add_backup
@@ -28,6 +29,8 @@ Match audiences and measure conversion with a partner; neither side sees the oth
                                              how many persons a campaign needs to show its effect
   veiljoin server --help, veiljoin client --help
                                              a standing node: the bank's, and the partner's
+  veiljoin audit verify BANK.veiljoin-log PLATFORM.veiljoin-log
+                                             check what both parties logged, offline
 """
 _POWER = """\
 Says before launch whether a campaign is large enough, or how large it has to be. Three questions:
@@ -42,7 +45,7 @@ campaign's report has one. Shares can be written as 0.02 or 2%.
 _EXITS = """\
 exit status: 0 done; 2 something here must be mended (file, column, setting, machine); 3 refused by a limit or
 policy; 4 the partner broke the protocol or ended the job; 5 the connection or the partner's process was lost;
-130 stopped by a person; 1 a fault in this program
+6 a log was verified and is wrong; 130 stopped by a person; 1 a fault in this program
 """
 
 
@@ -121,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add_policy(commands)
     add_runs(add_server(commands), add_client(commands))
     add_backup(commands)
+    add_audit(commands)
 
     bench = commands.add_parser("bench", help="the project's own benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)

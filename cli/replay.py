@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from audit import canonical
-from audit.bundle import Bundle, BundleFault, lines_of
+from audit.bundle import BundleFault
+from audit.entry import parse
 from audit.merkle import leaf_hash
+from cli.audit_files import Bundles, unreadable
 from cli.replay_words import (
     ANNOUNCEMENTS,
     DIRECTIONS,
@@ -21,6 +23,7 @@ from cli.replay_words import (
     NOTHING_SAID,
     OUTCOMES,
     SENT,
+    STREAM_ENDINGS,
     UNLOGGED,
     UNMADE,
     VERDICTS,
@@ -43,14 +46,16 @@ _TEXT: Final = {
         "policy": "In the party's policy.toml:",
         "run": "Job {job}, run {run}, the {side}'s side",
         "session": "in the log as session {session}",
-        "figures": "{count:,} elements, {bytes:,} bytes",
+        "stream": "{count:,} elements, {bytes:,} bytes",
+        "message": "{bytes:,} bytes",
     },
     "zh": {
         "key": "私钥在 {file} 中。请由审计方保管，不要放在节点上。",
         "policy": "写入该方的 policy.toml：",
         "run": "任务 {job}，第 {run} 次运行，{side}一侧",
         "session": "日志中的会话 {session}",
-        "figures": "{count:,} 个元素，{bytes:,} 字节",
+        "stream": "{count:,} 个元素，{bytes:,} 字节",
+        "message": "{bytes:,} 字节",
     },
 }
 _SIDES: Final = {"bank": ("bank", "银行"), "platform": ("platform", "平台")}
@@ -84,7 +89,8 @@ def replay(arguments: argparse.Namespace) -> int:
         with Node.open(arguments.home) as node:
             logged = LoggedRun.of(_own_log(AuditLog(node.home.store), job), job, side)
     else:
-        logged = LoggedRun.of(_bundled(arguments.log, job), job, side)
+        entries = _bundled(arguments.log, job, arguments.lang, quiet=arguments.json)
+        logged = LoggedRun.of(entries, job, side)
     results = []
     for run in runs:
         with ExitStack() as closing:
@@ -135,27 +141,23 @@ def _own_log(log: AuditLog, job: str) -> Iterator[dict[str, Any]]:
             yield canonical.decode(data)
 
 
-def _bundled(path: Path, job: str) -> Iterator[dict[str, Any]]:
+def _bundled(path: Path, job: str, language: str, *, quiet: bool) -> Iterator[dict[str, Any]]:
     """Yield the entries of ``job`` in a bundle or an evidence pack's."""
     mark = f'"job":"{job}"'.encode()
-    try:
-        with open(path, "rb") as file:
-            bundle = Bundle(path.name, lines_of(file))
+    with Bundles((path,), language, quiet=quiet) as opened:
+        (bundle,) = opened.bundles
+        try:
             for line in bundle.entries():
                 if mark not in line.data:
                     continue
                 if leaf_hash(line.data).hex().encode() != line.leaf:
-                    raise BundleFault(path.name, line.line, "the leaf hash is not that of the entry")
-                yield canonical.decode(line.data)
-    except OSError as error:
-        raise UsageError(
-            f"The bundle {path} cannot be read: {error.strerror}.", hint="check the path", code="missing_file"
-        ) from None
-    except ValueError as error:
-        told = str(error) if isinstance(error, BundleFault) else f"{path.name} holds a malformed entry"
-        raise UsageError(
-            f"{told}.", hint="see what `veiljoin audit verify` says of this file", code="bad_format"
-        ) from None
+                    raise BundleFault(bundle.label, line.line, "the leaf hash is not that of the entry")
+                try:
+                    yield parse(line.data)
+                except ValueError:
+                    raise BundleFault(bundle.label, line.line, "this is not an entry") from None
+        except BundleFault as fault:
+            raise unreadable(fault) from None
 
 
 def _scratch(home: Path) -> tempfile.TemporaryDirectory[str]:
@@ -171,10 +173,12 @@ class _Phases:
 
     def __init__(self, language: str) -> None:
         self._column = int(language == "zh")
+        self._last = ""
 
     def __call__(self, event: dict[str, Any]) -> None:
-        if event["event"] == "phase" and event["total"] is None:
-            print(f"{PHASES[event['phase']][self._column]} …", file=sys.stderr)
+        if event["phase"] != self._last:
+            self._last = event["phase"]
+            print(f"{PHASES[self._last][self._column]} …", file=sys.stderr)
 
 
 def _tell(result: Replayed, language: str) -> None:
@@ -184,14 +188,20 @@ def _tell(result: Replayed, language: str) -> None:
     session = "" if result.session is None else ", " + text["session"].format(session=result.session)
     print(head + (session if column == 0 else session.replace(", ", "，")))
     for line in result.compared:
-        figures = text["figures"].format_map(line.logged or line.made or {})
+        stream = line.name.endswith(STREAM_ENDINGS)
+        figures = text["stream" if stream else "message"].format_map(line.logged or line.made or {})
         outcome, way = OUTCOMES[line.outcome][column], DIRECTIONS[line.sent][column]
-        print(f"  {outcome:<14} {way:<9} {_name(line.name, column)} ({figures})")
+        print(f"  {_wide(outcome, 15)}{_wide(way, 10)}{_name(line.name, column)} ({figures})")
     name = "" if result.first is None else _name(result.first, column)
     print(VERDICTS[result.verdict][column].format(side=side, name=name))
     meaning = _meaning(result)
     if meaning is not None:
         print(meaning[column].format(side=side))
+
+
+def _wide(text: str, columns: int) -> str:
+    """Return ``text`` with spaces up to so many columns of a terminal, where a Chinese character takes two."""
+    return text + " " * (columns - len(text) - sum(not each.isascii() for each in text))
 
 
 def _name(name: str, column: int) -> str:

@@ -26,6 +26,8 @@ NAMES: Final = {
     "table": ("the table of figures", "数字表"),
     "token_commitment": ("the commitment to tokens", "对令牌的承诺"),
 }
+# Of these the number of elements is told too; the others are single messages.
+STREAM_ENDINGS: Final = ("_points", "_tokens", "value_sums")
 OUTCOMES: Final = {
     "equal": ("equal", "一致"),
     "differs": ("DIFFERS", "不一致"),

@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from party.auditlog import note as note_entry
 from party.contract import Contract, card_hash
 from party.contract_body import settled
+from party.jobentries import of_void
 from party.jobfile import parse_job
-from party.jobentries import APPROVAL_ROLES, of_void
 from party.jobrecords import Actor, JobRecord, row_of
 from party.jobspec import SIDES, Job
 from party.jobstates import BEGINNINGS, ActorKind, Step
@@ -30,6 +30,13 @@ from psi.errors import PolicyRefusal, UsageError
 
 # The note of a draft that was made after another job begins with this; the job's id follows.
 REPEATS: Final = "repeats_"
+# What an approval is called, by who gives it.
+_ROLES: Final = {
+    ActorKind.PERSON: "approver",
+    ActorKind.PARTNER: "partner",
+    ActorKind.RULE: "standing_rule",
+    ActorKind.SCHEDULE: "schedule",
+}
 
 
 def same_person(one: str, other: str) -> bool:
@@ -269,7 +276,7 @@ class AgreedJobs(JobSteps):
             approvals.insert().values(
                 job=row.id,
                 actor=str(actor),
-                role=APPROVAL_ROLES[actor.kind],
+                role=_ROLES[actor.kind],
                 digest=row.digest,
                 at=self._clock().timestamp(),
             )

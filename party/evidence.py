@@ -15,6 +15,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,6 @@ _OPENED: Final = 0
 _RUN: Final = frozenset(("job_start", "stream", "decision", "dataset_used"))
 
 Line = Mapping[str, Any]
-Told = Callable[[int, int], None]
 
 
 class Evidence:
@@ -283,31 +283,35 @@ def _job_of(line: Line) -> str:
 # -- files
 
 
-def write_bundle(out: Path, lines: Iterable[bytes], told: Told | None = None) -> None:
-    """Write a bundle to ``out``, for its owner only; ``told`` is called with lines and bytes written so far.
+def write_bundle(out: Path, lines: Iterable[bytes]) -> int:
+    """Write a bundle to ``out``, for its owner only; returns how many entries it has.
 
     Raises ``UsageError`` if there is such a file already or it can't be written.
     """
-    _write_new(out, _counted(lines, told))
+    rest = iter(lines)
+    head = next(rest)
+    _write_new(out, chain([head], rest))
+    return int(canonical.decode(head[:-1])["size"])
 
 
-def write_pack(out: Path, lines: Iterable[bytes]) -> None:
+def write_pack(out: Path, lines: Iterable[bytes]) -> int:
     """Write an evidence pack: a folder, or one archive where the name of ``out`` ends in ``.zip``.
 
-    Raises ``UsageError`` if it is there already or can't be written.
+    Returns how many entries it has. Raises ``UsageError`` if it is there already or can't be written.
     """
     content = b"".join(lines)
     pack = read_pack(Bundle(BUNDLE_FILE, lines_of(io.BytesIO(content))))
     made = {PAGE_FILE: page(pack).encode(), BUNDLE_FILE: content, **files(pack)}
     if out.suffix.lower() == _ZIP:
         _write_new(out, [_zipped(made, out.stem)])
-        return
+        return len(pack.entries)
     _refuse_existing(out)
     with staging(out.absolute().parent, out.name) as stage:
         for name, data in made.items():
             _write_new(stage / name, [data])
         os.rename(stage, out)
         to_disk(out.absolute().parent)
+    return len(pack.entries)
 
 
 def _zipped(made: Mapping[str, bytes], folder: str) -> bytes:
@@ -318,15 +322,6 @@ def _zipped(made: Mapping[str, bytes], folder: str) -> bytes:
             member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, (stat.S_IFREG | 0o600) << 16
             archive.writestr(member, data)
     return buffer.getvalue()
-
-
-def _counted(lines: Iterable[bytes], told: Told | None) -> Iterator[bytes]:
-    count = size = 0
-    for line in lines:
-        yield line
-        count, size = count + 1, size + len(line)
-        if told is not None:
-            told(count, size)
 
 
 def _write_new(out: Path, parts: Iterable[bytes]) -> None:

@@ -15,13 +15,6 @@ from audit.entry import Draft
 from party.jobrecords import Actor
 from party.jobstates import ActorKind, JobState, Step
 
-# What an approval is called, by who gives it.
-APPROVAL_ROLES: Final = {
-    ActorKind.PERSON: "approver",
-    ActorKind.PARTNER: "partner",
-    ActorKind.RULE: "standing_rule",
-    ActorKind.SCHEDULE: "schedule",
-}
 _CODED: Final = frozenset({Step.RETRY, Step.FAIL, Step.CANCEL, Step.EXPIRE})
 
 
@@ -56,14 +49,14 @@ def of_step(
             return [written]
         return [written, entry("job_propose", digest=row.digest, signature=row.bank_signature.hex())]
     if step is Step.APPROVE:
-        return [entry("job_approve", digest=row.digest, **{"as": APPROVAL_ROLES[actor.kind]})]
+        return [entry("job_approve", digest=row.digest, **{"as": side})]
     if step is Step.PROPOSE:
         return [entry("job_propose", digest=row.digest, signature=row.bank_signature.hex())]
     if step is Step.ACCEPT:
         signed = entry("job_accept", digest=row.digest, signature=row.platform_signature.hex())
         if actor.kind is ActorKind.PARTNER:
             return [signed]
-        return [entry("job_approve", digest=row.digest, **{"as": APPROVAL_ROLES[actor.kind]}), signed]
+        return [entry("job_approve", digest=row.digest, **{"as": side}), signed]
     if step is Step.REFUSE:
         return [entry("job_refuse", digest=row.digest, code=code)]
     if step is Step.START:

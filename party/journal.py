@@ -120,7 +120,7 @@ class ReadOnlyJournal:
             if entry is None:
                 raise UsageError(
                     f"{path} is not as it was written.",
-                    hint="take the folder from a backup; the messages behind it cannot be judged without it",
+                    hint="take it from a copy of the home; the messages behind it cannot be judged without it",
                     code="bad_format",
                 )
             yield entry

@@ -137,7 +137,7 @@ def load_run(folder: Path) -> KeptRun:
     except (OSError, ValueError, KeyError, TypeError):
         raise UsageError(
             f"{path} cannot be read as a kept run.",
-            hint="take the folder from a backup; nothing else can tell what this run was",
+            hint="take it from a copy of the home; nothing else can tell what this run was",
             code="bad_format",
         ) from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from cryptography import x509
@@ -48,7 +48,7 @@ def note_key(connection: sa.Connection, created: bool, name: str, purpose: str, 
 def note_copied(
     connection: sa.Connection, type: str, actor: str | None, at: float, size: int | None = None
 ) -> None:
-    """Note a backup or a restore by ``actor`` (``None``: nobody says who) of a store with ``size`` entries in its log.
+    """Note a backup or a restore by ``actor`` (``None``: nobody says who), with ``size`` entries in the log.
 
     Without ``size`` it is what the log has now.
     """

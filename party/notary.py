@@ -29,8 +29,9 @@ from veiljoin.control_messages import (
 COSIGN_SECONDS: Final = 30.0
 # How long a gate waits for a partner that is not on the line; then the attempt counts as cut.
 ABSENT_SECONDS: Final = 30.0
-# How often the logs are cosigned while nothing waits for it.
+# How often the logs are cosigned while nothing waits for it, and how often a partner is asked again that did not.
 IDLE_SECONDS: Final = 60.0
+AGAIN_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.5
 
 Say = Callable[[ControlMessage], Awaitable[None]]
@@ -136,11 +137,12 @@ class Notary:
                 line.offered = False
                 size = await self._ask(self._cosigning.log.size)
                 await self._refused(partner, size, WITHHELD)
-        if now - self._idle < IDLE_SECONDS:
-            return
-        self._idle = now
-        for partner in list(self._lines):
-            await self.nudge(partner)
+        idle = now - self._idle >= IDLE_SECONDS
+        if idle:
+            self._idle = now
+        for partner, line in list(self._lines.items()):
+            if idle or (line.refused is not None and now - line.since >= AGAIN_SECONDS):
+                await self.nudge(partner)
 
     def trouble(self, partner: str) -> str | None:
         """Return why no job with ``partner`` begins, as a code; ``None`` where nothing is in the way."""
@@ -190,10 +192,12 @@ class Notary:
 
     async def _refused(self, partner: str, size: int, code: str) -> None:
         line = self._line(partner)
-        line.refused = code
-        await self._ask(lambda: self._cosigning.note_refusal(partner, size, code))
-        error = refused(partner, code)
-        self._tell({"event": "not_cosigned", "partner": partner, "text": error.message, "hint": error.hint})
+        known, line.refused = line.refused, code
+        if known != code:
+            await self._ask(lambda: self._cosigning.note_refusal(partner, size, code))
+            error = refused(partner, code)
+            told = {"event": "not_cosigned", "partner": partner, "text": error.message, "hint": error.hint}
+            self._tell(told)
         line.changed.set()
 
     async def _offer(self, partner: str, old: int | None) -> LogOffer | None:

@@ -32,7 +32,7 @@ from party.home import Home
 from party.identity import Authority, new_identity, partner_uri, public_identity
 from party.jobfile import SIDES, Job
 from party.policy import NO_POLICY, Change
-from party.rehearsal_logs import RehearsalLogs
+from party.rehearsal_logs import RehearsalLogs, bundle_name
 from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
 from party.runner import SideConfig, dataset_facts, open_side
@@ -174,6 +174,7 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: 
             )
             reports = _Parties(plan, folder, listen, observe, logs).run()
             logs.ended(plan.contract, None)
+            logs.export(plan.contract, plan.job, {side: folder / side / "staging" for side in SIDES})
         result = _combine(plan, reports)
         if plan.job.kind.is_sum:
             write_reports(folder, result, plan.job, language=language)
@@ -408,7 +409,7 @@ def _publish(out: Path, run_folder: Path, result: Mapping[str, Any]) -> None:
             target = out / side
             target.mkdir(mode=0o700, exist_ok=True)
             staged = run_folder / side / "staging"
-            for name in (*FILES, *REPORT_FILES):
+            for name in (*FILES, *REPORT_FILES, bundle_name(side)):
                 (target / name).unlink(missing_ok=True)
             for path in sorted(staged.iterdir()):
                 os.replace(path, target / path.name)

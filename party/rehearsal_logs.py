@@ -17,14 +17,20 @@ from party.auditlog import AuditLog
 from party.budget import local_clock
 from party.contract import Contract
 from party.cosigning import Cosigning, LogSecrets, begin_log
+from party.evidence import SUFFIX, Evidence, contract_line, write_bundle
 from party.identity import new_identity, public_identity, sign_contract
-from party.jobspec import SIDES, other_side
+from party.jobspec import SIDES, Job, other_side
 from party.runlog import released
 from party.store import Store
 from party.version import SOFTWARE
 from psi.errors import VeiljoinError
 from psi.secret import SigningSeed
 from veiljoin.control_messages import LogCosigned
+
+
+def bundle_name(side: str) -> str:
+    """Return the name of the bundle of ``side`` among its results."""
+    return f"{side}{SUFFIX}"
 
 
 class RehearsalLogs:
@@ -34,11 +40,13 @@ class RehearsalLogs:
         self._closing = ExitStack()
         self._identities = identities
         self.sides: dict[str, Cosigning] = {}
+        self._stores: dict[str, Store] = {}
         for side in SIDES:
             path = folder / side / "log.sqlite"
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             store = Store(f"sqlite:///{path}")
             self._closing.callback(store.close)
+            self._stores[side] = store
             secrets = LogSecrets(new_identity(), new_identity())
             now = local_clock().timestamp()
             begin_log(AuditLog(store), secrets, identities[side], side, "rehearsal", SOFTWARE, now)
@@ -59,8 +67,12 @@ class RehearsalLogs:
     def signed(self, contract: Contract, dataset: Mapping[str, str]) -> None:
         """Note on both sides that the contract was drafted and signed, in a rehearsal by whoever runs it."""
         digest, body = contract.hash.hex(), contract.body
+        steps = [
+            (step, sign_contract(self._identities[signer], contract.hash, signer).hex())
+            for step, signer in (("job_propose", "bank"), ("job_accept", "platform"))
+        ]
         for side in SIDES:
-            actor, step = f"node:{side}", "job_propose" if side == "bank" else "job_accept"
+            actor = f"node:{side}"
             drafted = {
                 "digest": digest,
                 "kind": body["kind"],
@@ -68,13 +80,14 @@ class RehearsalLogs:
                 "dataset": dataset[side],
                 "card": body["card"],
             }
-            signature = sign_contract(self._identities[side], contract.hash, side).hex()
-            signed = {"digest": digest, "signature": signature}
             self._append(
                 side,
                 Draft("rehearsal", actor, contract.job),
                 Draft("job_draft", actor, contract.job, drafted),
-                Draft(step, actor, contract.job, signed),
+                *(
+                    Draft(step, actor, contract.job, {"digest": digest, "signature": signature})
+                    for step, signature in steps
+                ),
                 Draft("job_start", actor, contract.job, {"attempt": 1}),
             )
 
@@ -96,6 +109,16 @@ class RehearsalLogs:
                 self._append(side, Draft("job_fail", actor, contract.job, {"code": code}))
         for side in SIDES:
             self._cosign(side)
+
+    def export(self, contract: Contract, job: Job, folders: Mapping[str, Path]) -> None:
+        """Write each party's bundle into its folder of ``folders``. Raises ``UsageError`` if it can't be written."""
+        bank, platform = (
+            sign_contract(self._identities[side], contract.hash, side) for side in ("bank", "platform")
+        )
+        line = contract_line(contract.canonical, bank, platform, job)
+        for side, cosigning in self.sides.items():
+            evidence = Evidence(self._stores[side], cosigning, lambda: [line])
+            write_bundle(folders[side] / bundle_name(side), evidence.whole())
 
     def _append(self, side: str, *drafts: Draft) -> None:
         cosigning = self.sides[side]

@@ -166,7 +166,7 @@ def replay(
     if first is None:
         raise UsageError(
             f"{kept.journal} holds no message of the partner.",
-            hint="take the folder from a backup; a run is kept once its partner was heard",
+            hint="take the folder from a copy of the home; a run is kept once its partner was heard",
             code="missing_file",
         )
     with ExitStack() as closing:
@@ -237,14 +237,14 @@ def compare(
 ) -> tuple[Compared, ...]:
     """Compare the records that a replay ``made`` with those of the log, by name; only ``session`` counts.
 
-    In the order of ``made``; what only the log has comes last.
+    In the order of ``made``, announcements and nonces first, as they are said; what only the log has comes last.
     """
     known: dict[str, list[Mapping[str, Any]]] = {}
     for record in logged:
         if record["session"] == session:
             known.setdefault(record["name"], []).append(record)
     lines = []
-    for record in made:
+    for record in sorted(made, key=_rank):
         name, sent = str(record["name"]), record["from"] == side
         entries = known.pop(name, [])
         odd = next((each for each in entries if dict(each) != dict(record)), None)
@@ -276,6 +276,11 @@ def _verdict(compared: Sequence[Compared], *, finished: bool, refused: bool) -> 
             if line.sent is sent and (line.outcome is Outcome.UNMADE or left_out):
                 return verdict, line.name
     return Verdict.EQUAL, None
+
+
+def _rank(record: Mapping[str, Any]) -> int:
+    name = str(record["name"])
+    return 0 if "announce" in name else 1 if "nonce" in name else 2
 
 
 def _optional(name: str) -> bool:

@@ -16,7 +16,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from party import tables
-from party.auditlog import AuditLog
 from party.archive import (
     BLOCK,
     FORMAT,
@@ -35,6 +34,7 @@ from party.archive import (
     to_disk,
     unseal,
 )
+from party.auditlog import AuditLog
 from party.budget import Clock, local_clock
 from party.credentials import Credentials
 from party.home import STORE_FILE

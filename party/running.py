@@ -343,20 +343,20 @@ class Runs:
             # It is complete and stays where it is; the node publishes it when it starts again.
             self._say(run.job, "not_published", error)
             return
-        await self._released(run)
+        await self._released(run.job)
         await self._end_run(run.job)
         self._tell({"event": "result", "job": run.job, "folder": str(folder)})
 
-    async def _released(self, run: Run) -> None:
+    async def _released(self, job: str) -> None:
         """Note that a result lies where its reader finds it, and have the partner cosign the end of the job."""
-        record = await asyncio.to_thread(self._jobs.get, run.job)
+        record = await asyncio.to_thread(self._jobs.get, job)
         receiver = json.loads(record.contract or b"{}").get("receiver", "")
         log, side = AuditLog(self._node.home.store), self._node.file.role
         try:
-            await self._notary.note(await asyncio.to_thread(released, log, run.job, side, receiver))
+            await self._notary.note(await asyncio.to_thread(released, log, job, side, receiver))
             await self._notary.nudge(record.partner)
         except VeiljoinError as error:
-            self._say(run.job, "not_noted", error)
+            self._say(job, "not_noted", error)
 
     async def _give_up(self, run: Run, code: str, *, cut: bool, died: bool = False) -> None:
         job = run.job
@@ -482,7 +482,9 @@ class Runs:
 
     async def recover(self) -> None:
         """Put in order what a process of this node left that died; to be called while no other one can be there."""
-        await asyncio.to_thread(self.workroom.recover, self._fate, self._goes_on)
+        published = await asyncio.to_thread(self.workroom.recover, self._fate, self._goes_on)
+        for job in published:
+            await self._released(job)
         await self._sweep()
         page = await asyncio.to_thread(lambda: self._jobs.list(states=(JobState.RUNNING,), limit=200))
         for record in page.jobs:

@@ -62,13 +62,13 @@ class Vault:
 
         Raises ``UsageError`` if there is a secret of that name and ``replace`` was not asked for.
         """
-        nonce = random.token_bytes(_NONCE_BYTES)
+        nonce, now = random.token_bytes(_NONCE_BYTES), self._clock().timestamp()
         row = {
             "purpose": purpose,
             "key_id": self._key_id,
             "nonce": nonce,
             "sealed": self._cipher.encrypt(nonce, secret.reveal(), self._bound(name, purpose)),
-            "at": self._clock().timestamp(),
+            "at": now,
         }
         with self._store.transaction() as connection:
             taken = connection.execute(sa.select(secrets.c.purpose).where(secrets.c.name == name)).first()
@@ -82,8 +82,8 @@ class Vault:
                     hint="what it was made for is done; use another home for another node",
                 )
             if taken is not None:
-                note_key(connection, False, name, taken.purpose, row["at"])
-            note_key(connection, True, name, purpose, row["at"])
+                note_key(connection, False, name, taken.purpose, now)
+            note_key(connection, True, name, purpose, now)
 
     def open(self, name: str, kind: type[Secret] = SecretBytes, *, purpose: str = "") -> Secret:  # type: ignore[assignment]
         """Return the secret that was sealed as ``name`` for ``purpose``, as a ``kind``.

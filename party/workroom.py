@@ -129,11 +129,12 @@ class Workroom:
         except OSError as error:
             raise disk_error(error, self._results) from None
 
-    def recover(self, fate: Callable[[str], str], goes_on: Callable[[str], bool]) -> None:
-        """Put in order what a node that died left.
+    def recover(self, fate: Callable[[str], str], goes_on: Callable[[str], bool]) -> list[str]:
+        """Put in order what a node that died left; returns the jobs whose result was published.
 
         ``fate`` says of a job publish, keep or discard, ``goes_on`` whether its run may be needed again.
         """
+        published = []
         for folder in sorted(self._work.glob("*")):
             if "." not in folder.name:
                 if not goes_on(folder.name):
@@ -144,8 +145,10 @@ class Workroom:
             wish = fate(job)
             if wish == "publish" and self.is_complete(job, attempt):
                 self.publish(job, attempt)
+                published.append(job)
             elif wish != "keep" or not self.is_complete(job, attempt):
                 shutil.rmtree(folder, ignore_errors=True)
+        return published
 
     def note_progress(self, job: str, attempt: int, event: Mapping[str, Any]) -> None:
         """Keep the last progress event of an attempt, for people who watch."""

@@ -260,6 +260,8 @@ def test_a_missing_or_incomplete_node_is_named() -> None:
     tree, kept = tree_of(5), Kept()
     with pytest.raises(ProofError, match="no complete subtree 1 at level 2"):
         tree.read([(2, 1)])
+    with pytest.raises(ProofError, match="no complete subtree -2 at level 0"):
+        tree.read([(0, -2)])
     with pytest.raises(ProofError, match="no complete subtree 0 at level 9"):
         tree.root(512)
     with pytest.raises(ProofError, match="subtree 0 of level 2 is missing"):

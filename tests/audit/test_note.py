@@ -110,6 +110,13 @@ def test_names_with_spaces_pluses_or_control_characters_are_refused(name: str) -
         parse_line(bytes(Line(name, bytes(4), bytes(64))))
 
 
+def test_half_of_a_surrogate_pair_is_no_name() -> None:
+    with pytest.raises(NoteError, match="name of a key"):
+        verifier_of("a\ud800", ED25519, bytes(32))
+    with pytest.raises(NoteError, match="name of a key"):
+        parse_verifier(SIGNER.verifier.replace("log", "\udfff"))
+
+
 def test_names_of_other_alphabets_are_names() -> None:
     verifier = verifier_of("日志.example/ñ", ED25519, bytes(32))
     assert parse_verifier(str(verifier)) == verifier

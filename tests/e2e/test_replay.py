@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from party.jobspec import SIDES
 from party.replaying import Compared, LoggedRun, Outcome, Replayed, Verdict, replay
 from psi.errors import UsageError, VeiljoinError
 from psi.hash_to_curve import derive_scalar
+from psi.messages import Announce
 from psi.receiver import Receiver
 from psi.sender import Sender
 from tests.e2e.replayable import MATCH_ROWS, SUM_ROWS, Deviation, Kept, match_table, play, sum_table
@@ -263,9 +264,33 @@ def test_another_input_than_the_one_committed_to(audience: Kept, tmp_path: Path)
     assert (result.verdict, result.first) == (Verdict.ANNOUNCEMENT, "receiver_announce")
     assert result.input_known is None
     kept, key = audience.runs["bank"], audience.keys["bank"]
-    for inputs, known in (({"0" * 64}, False),):
-        log = LoggedRun(audience.logs["bank"], inputs)
-        assert replay(kept, key, other, log, tmp_path / "again", threads=1).input_known is known
+    log = LoggedRun(audience.logs["bank"], {"0" * 64})
+    assert replay(kept, key, other, log, tmp_path / "again", threads=1).input_known is False
+
+
+class FalseCommitment(Receiver):
+    """A receiver that commits to another seed than its own; ``inputs`` are what it committed to beside that."""
+
+    inputs: ClassVar[set[str]] = set()
+
+    def _announce(self) -> Announce:
+        honest = super()._announce()
+        assert isinstance(honest, Announce)
+        self.inputs.add(honest.input_commitment.hex())
+        self._announced = replace(honest, seed_commitment=bytes(32))
+        return self._announced
+
+
+def test_a_seed_that_was_not_committed_to(tmp_path: Path) -> None:
+    kept = play(
+        match_table("audience"), MATCH_ROWS, tmp_path, instead={"bank": ("Receiver", FalseCommitment)}
+    )
+    log = LoggedRun(kept.logs["bank"], FalseCommitment.inputs)
+    result = replay(
+        kept.runs["bank"], kept.keys["bank"], kept.data["bank"], log, tmp_path / "again", threads=1
+    )
+    assert (result.verdict, result.first) == (Verdict.ANNOUNCEMENT, "receiver_announce")
+    assert result.input_known
 
 
 def test_a_log_that_has_nothing_of_the_run(audience: Kept, tmp_path: Path) -> None:
@@ -284,9 +309,16 @@ def test_an_entry_that_is_not_there_or_names_something_else(
     (entry,) = [each for each in log if each["name"] == name]
     without = [each for each in log if each is not entry]
     other = {**entry, "sha256": "0" * 64}
-    for changed in (without, [*without, other], [*log, other], [*log, {**entry, "count": 1}]):
+    for changed in ([*without, other], [*log, other], [*log, {**entry, "count": 1}]):
         result = replayed(audience, "bank", tmp_path / "again", log=changed)
         assert (result.verdict, result.first) == (verdict, name)
+    # What is missing is only then a fault when the result was allowed to be written.
+    assert replayed(audience, "bank", tmp_path / "again", log=without).verdict is Verdict.EQUAL
+    finished = LoggedRun(without, finished={entry["session"]})
+    kept, key = audience.runs["bank"], audience.keys["bank"]
+    result = replay(kept, key, audience.data["bank"], finished, tmp_path / "again", threads=1)
+    assert (result.verdict, result.first) == (verdict, name)
+    assert told(result, name).outcome is Outcome.UNLOGGED
     more = [*log, {**entry, "name": "sender_tokens"}]
     result = replayed(audience, "bank", tmp_path / "again", log=more)
     assert (result.verdict, result.first) == (verdict, "sender_tokens")

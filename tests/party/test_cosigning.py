@@ -1,0 +1,334 @@
+"""Two parties' logs in real stores, each cosigning the other: appending, proofs, offers, forks, backups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from audit import merkle
+from audit.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
+from audit.commitment import check_opening
+from audit.entry import Draft, parse
+from audit.keys import KeysError
+from audit.note import Signer
+from party.auditlog import AuditLog, note
+from party.cosigning import SHORTER, UNKNOWN_LOG, WITHHELD, Cosigning, LogSecrets, begin_log
+from party.identity import new_identity, public_identity
+from party.notary import Notary
+from party.store import Store
+from party.tables import audit_entries, audit_nodes
+from psi.errors import LinkLost, PeerViolation, VeiljoinError
+from tests.party.enrolments import Clock
+from veiljoin.control_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
+
+SOFTWARE = "veiljoin test"
+STEP = Draft("result_purged", "ann", "0" * 32)
+
+
+def party(store: Store, role: str, name: str, clock: Clock) -> tuple[Cosigning, bytes, LogSecrets]:
+    """A log that has just begun, its party's public identity, and the log's keys."""
+    identity, secrets = new_identity(), LogSecrets(new_identity(), new_identity())
+    begin_log(AuditLog(store), secrets, identity, role, name, SOFTWARE, clock().timestamp())
+    return Cosigning(store, secrets, clock), public_identity(identity), secrets
+
+
+class Two:
+    """A bank with its log in ``store``, and a platform; both know the other's log."""
+
+    def __init__(self, store: Store, other: Store) -> None:
+        self.clock = Clock()
+        self.bank, self.bank_identity, self.bank_secrets = party(store, "bank", "First Bank", self.clock)
+        self.acme, self.acme_identity, _ = party(other, "platform", "acme", self.clock)
+        self.bank.learn("acme", self.acme_identity, self.acme.keys())
+        self.acme.learn("bank", self.bank_identity, self.bank.keys())
+
+    def cosign(self) -> Any:
+        """Have the platform cosign the bank's log as it is now; returns what it said."""
+        offer = self.bank.offer("acme")
+        assert offer is not None
+        answer = self.acme.judge("bank", offer)
+        if isinstance(answer, LogCosigned):
+            self.bank.take("acme", answer)
+        return answer
+
+    def append(self, count: int = 1) -> int:
+        """Let something happen at the bank; returns the size of its log."""
+        return self.bank.log.append([STEP] * count, self.clock().timestamp())
+
+
+@pytest.fixture
+def two(store: Store, tmp_path: Path) -> Iterator[Two]:
+    """The bank's store on either database."""
+    with closing(Store(f"sqlite:///{tmp_path / 'acme.sqlite'}")) as other:
+        yield Two(store, other)
+
+
+def entries(log: AuditLog) -> list[dict[str, Any]]:
+    """All entries, each of which hashes to its leaf."""
+    read = []
+    for sequence, leaf, data in log.entries(1):
+        entry = parse(data)
+        assert merkle.leaf_hash(data) == leaf
+        assert entry["sequence"] == sequence
+        read.append(entry)
+    return read
+
+
+def test_a_log_begins_with_its_keys_and_is_begun_once(two: Two) -> None:
+    first = entries(two.bank.log)
+    assert [entry["type"] for entry in first] == ["log_opened"]
+    assert first[0]["facts"]["identity"] == two.bank_identity.hex()
+    again = LogSecrets(new_identity(), new_identity())
+    with pytest.raises(KeysError):
+        begin_log(two.bank.log, LogSecrets(again.log, again.log), new_identity(), "bank", "x", SOFTWARE, 0.0)
+    assert two.bank.log.size() == 1
+
+
+def test_entries_in_a_store_make_the_tree_of_their_bytes(two: Two) -> None:
+    for count in (1, 2, 3, 5, 8, 70):
+        two.append(count)
+    written = entries(two.bank.log)
+    tree = merkle.Tree()
+    tree.extend([leaf for _, leaf, _ in two.bank.log.entries(1)])
+    head = two.bank.log.head()
+    assert head is not None
+    assert (head.size, head.root) == (len(written), tree.root())
+    for old, new in ((1, 2), (3, 90), (64, 65), (90, 90)):
+        proof = two.bank.log.consistency(1, old, new)
+        merkle.verify_consistency(old, new, proof, tree.root(old), tree.root(new))
+    for index in (0, 1, 63, 64, 89):
+        proof = two.bank.log.inclusion(1, index, head.size)
+        leaf = merkle.leaf_hash(next(data for _, _, data in two.bank.log.entries(1, index, index + 1)))
+        merkle.verify_inclusion(index, head.size, leaf, proof, head.root)
+
+
+def test_times_never_go_back_though_the_clock_does(two: Two) -> None:
+    two.append()
+    two.clock.forward(hours=-5)
+    two.append()
+    times = [entry["time"] for entry in entries(two.bank.log)]
+    assert times == sorted(times)
+
+
+def test_an_entry_and_its_step_are_one_transaction(two: Two, store: Store) -> None:
+    def step() -> None:
+        with store.transaction() as connection:
+            assert note(connection, STEP, 1.0) == 1
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        step()
+    assert two.bank.log.size() == 1
+    with store.reading() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(audit_entries)).scalar() == 1
+        assert connection.execute(sa.select(sa.func.count()).select_from(audit_nodes)).scalar() == 1
+
+
+def test_an_entry_with_a_key_is_written_once(two: Two) -> None:
+    marked = Draft("result_purged", "ann", "0" * 32, key="once")
+    two.bank.log.append([marked, marked], 0.0)
+    two.bank.log.append([marked], 0.0)
+    assert two.bank.log.size() == 2
+
+
+def test_details_stay_beside_the_entry_and_open_its_commitment(two: Two) -> None:
+    details = {"persons": 12}
+    two.bank.log.append([Draft("result_purged", "ann", "0" * 32, details=details)], 0.0)
+    ((sequence, salt, _),) = two.bank.log.details(1)
+    entry = entries(two.bank.log)[sequence]
+    check_opening(entry["commit"], salt, details)
+    assert "12" not in str(entry["facts"])
+
+
+def test_a_growing_log_is_cosigned_again_and_again(two: Two) -> None:
+    for _ in range(3):
+        size = two.append(4)
+        answer = two.cosign()
+        assert answer == LogCosigned(size, answer.line)
+        assert two.bank.cosigned_size("acme") == size
+    assert two.bank.offer("acme") is None
+    noted = two.bank.log.checkpoint(1, 13)
+    assert noted is not None
+    assert noted.count(b"\n\xe2\x80\x94 ") == 2  # the log's line and the witness's
+
+
+def test_a_rewritten_log_is_refused_and_kept_as_evidence(two: Two) -> None:
+    two.append(5)
+    two.cosign()
+    forged = Checkpoint(two.bank.facts.origin, 8, bytes(32))
+    signed = sign_checkpoint(forged, Signer(two.bank.facts.origin, two.bank_secrets.log))
+    proof = tuple(bytes(32) for _ in range(3))
+    refusal = two.acme.judge("bank", LogOffer(signed, 6, proof))
+    assert refusal == LogRefused(6, "fork")
+    seen = entries(two.acme.log)[-1]
+    assert seen["type"] == "fork_seen"
+    assert (seen["facts"]["partner"], seen["facts"]["size"]) == ("bank", 8)
+    assert two.acme.trouble("bank") == "fork"
+    # Nor does its next cosignature make it believed again.
+    two.acme.learn("bank", two.bank_identity, two.bank.keys())
+    offer = two.acme.offer("bank")
+    assert offer is not None
+    answer = two.bank.judge("acme", offer)
+    assert isinstance(answer, LogCosigned)
+    two.acme.take("bank", answer)
+    assert two.acme.trouble("bank") == "fork"
+
+
+def test_an_offer_from_another_size_is_a_conflict_and_goes_on_from_there(two: Two) -> None:
+    two.append(3)
+    offer = two.bank.offer("acme")
+    assert offer is not None
+    two.acme.judge("bank", offer)  # whose answer was lost
+    two.append(3)
+    late = two.bank.offer("acme")
+    assert late is not None
+    assert two.acme.judge("bank", late) == LogConflict(4)
+    again = two.bank.offer("acme", 4)
+    assert again is not None
+    assert isinstance(two.acme.judge("bank", again), LogCosigned)
+
+
+def test_a_log_that_lost_its_end_is_told_so(two: Two) -> None:
+    assert two.bank.offer("acme", 50) is None
+    assert two.bank.trouble("acme") == SHORTER
+    assert entries(two.bank.log)[-1]["type"] == "cosign_refused"
+
+
+def test_a_new_log_of_the_same_party_begins_at_nothing(two: Two, store: Store) -> None:
+    two.append(3)
+    two.cosign()
+    secrets, identity = LogSecrets(new_identity(), new_identity()), new_identity()
+    begin_log(two.bank.log, secrets, identity, "bank", "First Bank.2", SOFTWARE, 5.0)
+    fresh = Cosigning(store, secrets, two.clock)
+    two.acme.learn("bank", public_identity(identity), fresh.keys())
+    offer = fresh.offer("acme")
+    assert offer is not None
+    assert offer.old_size == 0
+    assert isinstance(two.acme.judge("bank", offer), LogCosigned)
+
+
+@pytest.mark.parametrize("what", ["proof", "key", "identity", "other partner"])
+def test_a_log_that_its_party_does_not_vouch_for_is_not_believed(two: Two, what: str) -> None:
+    keys, identity, name = two.bank.keys(), two.bank_identity, "bank"
+    match what:
+        case "proof":
+            keys = LogKeys(keys.origin, keys.log_key, keys.witness_key, bytes(64))
+        case "key":
+            keys = LogKeys(keys.origin, keys.witness_key, keys.log_key, keys.proof)
+        case "identity":
+            identity = two.acme_identity
+        case _:
+            name = "mallory"
+    with pytest.raises(PeerViolation):
+        two.acme.learn(name, identity, keys)
+
+
+def test_a_cosignature_that_does_not_hold_is_a_violation(two: Two) -> None:
+    two.append()
+    offer = two.bank.offer("acme")
+    assert offer is not None
+    answer = two.acme.judge("bank", offer)
+    assert isinstance(answer, LogCosigned)
+    for wrong in (
+        LogCosigned(answer.size, answer.line[:-6] + b"AAAAA\n"),
+        LogCosigned(answer.size + 5, answer.line),
+    ):
+        with pytest.raises(PeerViolation):
+            two.bank.take("acme", wrong)
+    assert two.bank.cosigned_size("acme") == 0
+
+
+def test_an_unknown_log_is_refused(two: Two) -> None:
+    offer = two.bank.offer("acme")
+    assert offer is not None
+    assert two.acme.judge("stranger", offer) == LogRefused(0, UNKNOWN_LOG)
+
+
+# -- the notary
+
+
+class Known:
+    """What a notary asks about partners."""
+
+    def __init__(self, identity: bytes) -> None:
+        self.identity = identity
+
+    def get(self, _: str) -> Known:
+        return self
+
+
+class Wire:
+    """A notary at the bank and one at the platform, and what they say to each other."""
+
+    def __init__(self, two: Two, patience: float) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.bank = Notary(two.bank, Known(two.acme_identity), self.told.append, patience=patience)  # type: ignore[arg-type]
+        self.acme = Notary(two.acme, Known(two.bank_identity), self.told.append)  # type: ignore[arg-type]
+        self.deaf = False
+
+    async def connect(self) -> None:
+        """Begin the control stream."""
+        await self.bank.online("acme", self.to_acme)
+        await self.acme.online("bank", self.to_bank)
+
+    async def to_acme(self, message: Any) -> None:
+        if self.deaf:
+            return
+        answer = await self.acme.receive("bank", message)
+        if answer is not None:
+            await self.to_bank(answer)
+
+    async def to_bank(self, message: Any) -> None:
+        answer = await self.bank.receive("acme", message)
+        if answer is not None:
+            await self.to_acme(answer)
+
+
+def test_a_gate_opens_once_the_partner_has_cosigned_what_it_noted(two: Two) -> None:
+    async def run() -> None:
+        wire = Wire(two, 5.0)
+        await wire.connect()
+        await asyncio.gather(*(wire.bank.gate("acme", [STEP]) for _ in range(5)))
+        assert two.bank.cosigned_size("acme") == two.bank.log.size() == 6
+
+    asyncio.run(run())
+
+
+def test_a_gate_stays_shut_when_the_partner_withholds_and_opens_when_it_does_not(two: Two) -> None:
+    async def run() -> None:
+        wire = Wire(two, 0.2)
+        await wire.connect()
+        wire.deaf = True
+        with pytest.raises(VeiljoinError) as withheld:
+            await wire.bank.gate("acme", [STEP])
+        assert withheld.value.code.name == "cosign_refused"
+        assert two.bank.trouble("acme") == WITHHELD
+        assert [event["event"] for event in wire.told] == ["not_cosigned"]
+        wire.deaf = False
+        await wire.bank.nudge("acme")
+        assert two.bank.trouble("acme") is None
+        assert entries(two.bank.log)[-1]["type"] == "cosign_resumed"
+        await wire.bank.gate("acme", [STEP])
+
+    asyncio.run(run())
+
+
+def test_a_gate_does_not_wait_for_ever_for_a_partner_that_is_away(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("party.notary.ABSENT_SECONDS", 0.2)
+    wire = Wire(two, 5.0)
+    with pytest.raises(LinkLost):
+        asyncio.run(wire.bank.gate("acme", [STEP]))
+
+
+def test_checkpoints_are_of_the_log_that_signed_them(two: Two) -> None:
+    size, signed = two.bank.checkpoint()
+    assert open_checkpoint(signed, two.bank.facts.log_key).size == size
+    assert two.bank.checkpoint() == (size, signed)

@@ -137,7 +137,7 @@ _KEYS_OF_A_LOG: Final[_Shape] = {
     "witness_key": _key,
     "proof": _hex(128),
 }
-# SPEC 7.3: the kinds of line that may follow the entries.
+# SPEC 9.2: the kinds of line that may follow the entries.
 KINDS: Final[Mapping[str, _Shape]] = {
     "checkpoint": {"size": is_count, "note": _text},
     "partner": {"name": is_name, **_KEYS_OF_A_LOG},

@@ -196,7 +196,7 @@ def _holds(key: str, bound: Any, limits: Thresholds) -> bool:
 def recompute(contract: Contract, details: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with an opened decision: codes of ``sentences.PROBLEMS``.
 
-    The details of a decision are those that SPEC 9.2 names: both sides' persons, and for grouped sums per place the
+    The details of a decision are those that SPEC 8.3 names: both sides' persons, and for grouped sums per place the
     counts, the noise and whether it passes (federated/SPEC.md 12.3 and 14.1).
     """
     limits = contract.thresholds

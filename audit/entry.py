@@ -36,7 +36,7 @@ KEYS: Final = frozenset(
     )
 )
 SHARED_KEYS: Final = frozenset(("job", "session", "name", "from", "to", "count", "bytes", "sha256"))
-# SPEC 6.2: what an entry of type ``stream`` can be about. Streams of elements first, then single messages.
+# SPEC 8.2: what an entry of type ``stream`` can be about. Streams of elements first, then single messages.
 ELEMENT_STREAMS: Final = (
     "receiver_points",
     "sender_points",

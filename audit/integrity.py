@@ -122,7 +122,7 @@ def _fits(reading: Reading, told: Checkpoint, check: Checking, good: int) -> boo
     if reading.header.pack is not None:
         return True  # _proofs looks at these
     if told.size > reading.size:
-        check.fail("beyond", reading.entry(reading.size), size=told.size, entries=reading.size)
+        check.fail("beyond", reading.entry(good), size=told.size, entries=reading.size)
         return False
     if root_of(reading, told.size) != told.root:
         check.fail("root", reading.entry(good), last=max(told.size - 1, 0), size=told.size)

@@ -33,7 +33,7 @@ _TEXTS: Final = ("purpose", "identifier", "suite", "expires")
 AGREEMENT: Final = frozenset(
     (
         *("job_draft", "job_edit", "job_approve", "job_void", "job_propose", "job_accept", "job_refuse"),
-        "preflight",
+        *("rehearsal", "preflight"),
     )
 )
 COURSE: Final = frozenset(

@@ -91,6 +91,8 @@ def _result(pack: Pack, said: Said) -> Iterator[str]:
 
 def cautions(pack: Pack, said: Said) -> Iterator[str]:
     """Yield what somebody should look at before relying on the rest."""
+    if _last(pack, "rehearsal") is not None:
+        yield said("c_rehearsal")
     if pack.agreed is None:
         yield said("c_contract")
     else:

@@ -47,8 +47,8 @@ PAGE: Final[Mapping[str, tuple[str, str]]] = {
         "{count} 项决定允许释放；其中 {cosigned} 项已包含在对方签署的检查点中。",
     ),
     "s_released": (
-        "The result was released on {time}; who may read it: {to}.",
-        "结果于 {time} 释放；可读方：{to}。",
+        "At this side the result was released on {time}, to: {to}.",
+        "本方结果于 {time} 释放，可读方：{to}。",
     ),
     "s_read": (
         "It was read {count} times, last by {actor} on {time}.",
@@ -56,6 +56,10 @@ PAGE: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "s_purged": ("It was deleted on {time}.", "结果已于 {time} 删除。"),
     # cautions
+    "c_rehearsal": (
+        "This was a rehearsal: one machine played both parties, with both parties' files.",
+        "这是一次演练：一台机器使用双方的文件扮演双方。",
+    ),
     "c_contract": ("The bundle holds no contract of this job.", "包中没有该任务的合同。"),
     "c_unsigned": (
         "The signature of the {side} under the contract is missing or does not hold.",

@@ -176,8 +176,8 @@ PROBLEMS: Final[_Table] = {
         "该检查点覆盖 {found} 条记录，与所在行不符。",
     ),
     "beyond": (
-        "a signed checkpoint covers {size} entries, the bundle has {entries}: entries are missing from here on.",
-        "已签名的检查点覆盖 {size} 条记录，日志包只有 {entries} 条：自此处起有记录缺失。",
+        "a signed checkpoint covers {size} entries, the bundle has {entries}: some are missing here or behind.",
+        "已签名的检查点覆盖 {size} 条记录，日志包只有 {entries} 条：此处或其后有记录缺失。",
     ),
     "root": (
         (
@@ -239,8 +239,8 @@ PROBLEMS: Final[_Table] = {
     ),
     "other_keys": ("the other party knows this log by other keys.", "对方所知的该日志密钥与此不同。"),
     "tail_dropped": (
-        "entries are missing from here on: {name} cosigned {size} entries of this log, it has {entries}.",
-        "自此处起有记录缺失：{name} 联署过该日志的 {size} 条记录，现仅有 {entries} 条。",
+        "entries are missing here or behind: {name} cosigned {size} entries of this log, it has {entries}.",
+        "此处或其后有记录缺失：{name} 联署过该日志的 {size} 条记录，现仅有 {entries} 条。",
     ),
     "rewritten": (
         "the log was rewritten: one of the entries from here to {last} is not what {name} cosigned at size {size}.",

@@ -65,7 +65,7 @@ def _witness(witness: Reading, log: Reading, check: Checking) -> None:
     for told in witness.witnessed.get(log.header.log, []):
         if told.size > log.size:
             check.fail(
-                "tail_dropped", log.entry(log.size), size=told.size, entries=log.size, name=witness.label
+                "tail_dropped", log.entry(good), size=told.size, entries=log.size, name=witness.label
             )
             return
         if root_of(log, told.size) != told.root:

@@ -13,7 +13,7 @@ from audit.pack import PackFault, read_pack
 from audit.page import page
 from audit.verify import MOST_BUNDLES
 from audit.verify import verify as verify_bundles
-from cli.audit_files import Bundles, read_policy, unreadable
+from cli.audit_files import Bundles, read_policy, say, unreadable
 from psi.errors import UsageError
 
 # The exit status where a log was read and found wrong: no fault of the command's, and no error of the user's.
@@ -35,10 +35,9 @@ def verify(arguments: argparse.Namespace) -> int:
     with Bundles(arguments.bundle, arguments.lang, quiet=arguments.json) as opened:
         report = verify_bundles(opened.bundles, policy)
     if arguments.json:
-        print(json.dumps(report.to_json(), ensure_ascii=False))
+        say([json.dumps(report.to_json(), ensure_ascii=False)])
     else:
-        for line in report.lines(arguments.lang):
-            print(line)
+        say(report.lines(arguments.lang))
     return 0 if report.passed else NOT_VERIFIED
 
 

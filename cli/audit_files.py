@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -162,6 +163,19 @@ class _Watch:
         """Remove what stands at the terminal."""
         if self._shown:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+
+def say(lines: Iterable[str]) -> None:
+    """Print ``lines``, as far as somebody reads them."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads, `head` for one, has seen enough. What is still buffered must go somewhere.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def read_policy(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from audit.bundle import BundleFault
 from audit.entry import parse
 from audit.events import EVENTS
 from audit.words import actor, moment, sentence
-from cli.audit_files import Bundles, unreadable
+from cli.audit_files import Bundles, say, unreadable
 from psi.errors import UsageError
 
 _SHORT: Final = 8
@@ -70,18 +70,9 @@ def show(arguments: argparse.Namespace) -> int:
         )
     found, count = _newest(arguments, wanted)
     if arguments.json:
-        for entry in found:
-            print(json.dumps(entry, ensure_ascii=False))
-        return 0
-    text = _TEXT[arguments.lang]
-    if not found:
-        print(text["none"])
-        return 0
-    _print(list(found), arguments.lang)
-    if count > len(found):
-        print(str(text["more"]).format(shown=len(found), found=count))
-    if arguments.bundle is not None:
-        print(str(text["unverified"]).format(bundle=arguments.bundle))
+        say(json.dumps(entry, ensure_ascii=False) for entry in found)
+    else:
+        say(_lines(list(found), count, arguments.bundle, arguments.lang))
     return 0
 
 
@@ -148,10 +139,22 @@ def _of_home(home: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"Entry {sequence:,} of log {epoch}", data
 
 
-def _print(entries: list[Entry], language: str) -> None:
+def _lines(entries: list[Entry], count: int, bundle: Path | None, language: str) -> Iterator[str]:
+    text = _TEXT[language]
+    if not entries:
+        yield str(text["none"])
+        return
+    yield from _table(entries, text["head"], language)
+    if count > len(entries):
+        yield str(text["more"]).format(shown=len(entries), found=count)
+    if bundle is not None:
+        yield str(text["unverified"]).format(bundle=bundle)
+
+
+def _table(entries: list[Entry], head: Sequence[str], language: str) -> Iterator[str]:
+    # The command's own `rich`; here, so that --help and JSON do without.
     from rich.cells import cell_len
 
-    head = _TEXT[language]["head"]
     rows = [
         (
             f"{entry['sequence']:,}",
@@ -162,10 +165,8 @@ def _print(entries: list[Entry], language: str) -> None:
         )
         for entry in entries
     ]
-    widths = [max(cell_len(str(row[place])) for row in (head, *rows)) for place in range(len(head) - 1)]
+    widths = [max(cell_len(row[place]) for row in (head, *rows)) for place in range(len(head) - 1)]
     for row in (head, *rows):
-        cells = [
-            " " * (width - cell_len(cell)) + cell if place == 0 else cell + " " * (width - cell_len(cell))
-            for place, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        print("  ".join([*cells, row[-1]]))
+        number, *cells = [(width - cell_len(cell), cell) for width, cell in zip(widths, row, strict=False)]
+        aligned = [" " * number[0] + number[1], *(cell + " " * space for space, cell in cells)]
+        yield "  ".join([*aligned, row[-1]])

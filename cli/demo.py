@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from audit.verify import verify
+from cli.audit import NOT_VERIFIED
+from cli.audit_files import Bundles
 from cli.campaign import QUESTIONS
 from cli.rehearse import run_job
 from party.campaign_data import make_campaign
+from party.rehearsal_logs import bundle_name
 from party.spool import disk_error
 from party.synthetic import make_pair
 from psi.errors import UsageError
@@ -125,7 +131,28 @@ def demo(arguments: argparse.Namespace) -> int:
             report = job.results(out, number) / REPORT
             if report.exists():
                 print(f"  {report}")
-    return 0
+    return _verify(arguments, [job.results(out, number) for number, job in enumerate(jobs, start=1)])
+
+
+def _verify(arguments: argparse.Namespace, folders: Sequence[Path]) -> int:
+    """Verify both parties' logs of each job, as an auditor would; returns the exit status."""
+    status = 0
+    told = _VERIFIED[arguments.lang == "zh"]
+    if not arguments.json:
+        print(f"\n{told['head']}")
+    for folder in folders:
+        paths = [folder / side / bundle_name(side) for side in ("bank", "platform")]
+        with Bundles(paths, arguments.lang, quiet=True) as opened:
+            report = verify(opened.bundles)
+        if not report.passed:
+            status = NOT_VERIFIED
+        if arguments.json:
+            print(json.dumps({"event": "verified", "job": folder.name, "report": report.to_json()}))
+            continue
+        print(f"  {folder.name}: {list(report.lines(arguments.lang))[-1]}")
+    if not arguments.json:
+        print(told["tail"].format(bank=paths[0], platform=paths[1]))
+    return status
 
 
 def _run(arguments: argparse.Namespace, number: int, job: _DemoJob) -> None:
@@ -139,6 +166,16 @@ def _run(arguments: argparse.Namespace, number: int, job: _DemoJob) -> None:
     run_job(arguments, name, job.bank, job.platform, results, "127.0.0.1:0")
 
 
+_VERIFIED: Final = (
+    {
+        "head": "What an auditor finds in both parties' logs of each job:",
+        "tail": "All that was checked of the last one: veiljoin audit verify {bank} {platform}",
+    },
+    {
+        "head": "审计员核验双方日志的结果：",
+        "tail": "查看最后一项的全部核验内容：veiljoin audit verify {bank} {platform}",
+    },
+)
 _CLOSING: Final = (
     (
         "All customers above are synthetic; their files are in {data}. Each job has its results in {out}, split by "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from cli.sum_summary import learned_lines, sum_lines
 from party.disclosure import Card
 from party.jobspec import SIDES, Job
 from party.rehearsal import Outcome
+from party.rehearsal_logs import bundle_name
 from party.report import REPORT
 from party.results import MATCHES
 
@@ -36,6 +38,7 @@ _TEXT = {
         "listed": "which of its own rows they are",
         "and": "; ",
         "report": "Report for people: {path}",
+        "logs": "What both parties' logs say of it: veiljoin audit verify {bank} {platform}",
     },
     "zh": {
         "bank": "银行",
@@ -60,6 +63,7 @@ _TEXT = {
         "listed": "匹配者是自己的哪些行",
         "and": ";",
         "report": "供人阅读的报告：{path}",
+        "logs": "核验双方日志：veiljoin audit verify {bank} {platform}",
     },
 }
 
@@ -106,6 +110,8 @@ def summary_lines(outcome: Outcome, language: str, job: Job) -> Iterator[str]:
     if job.kind.is_sum:
         yield text["report"].format(path=out / REPORT)
     yield text["result"].format(path=out / "result.json")
+    bundles = {side: shlex.quote(str(out / side / bundle_name(side))) for side in SIDES}
+    yield text["logs"].format(**bundles)
 
 
 def _match_lines(outcome: Outcome, text: Mapping[str, str]) -> Iterator[str]:

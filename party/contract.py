@@ -286,7 +286,7 @@ def _check_version(body: Mapping[str, Any]) -> None:
     if not typed or version not in VERSIONS or protocol != PROTOCOL_VERSION:
         raise VeiljoinError(
             "The contract is of a version that this node does not speak.",
-            hint=f"this node speaks contract {VERSIONS[0]} and {VERSIONS[1]}, protocol {PROTOCOL_VERSION}; update the "
-            "older node",
+            hint=f"this node speaks contract {VERSIONS[0]} and {VERSIONS[1]}, protocol {PROTOCOL_VERSION}; "
+            "update the older node",
             code="bad_contract",
         )

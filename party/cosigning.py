@@ -24,7 +24,7 @@ from party.store import Store
 from party.tables import audit_checkpoints, audit_cosigned, audit_logs, audit_partner_logs, audit_witnessed
 from psi.errors import PeerViolation
 from psi.secret import SigningSeed
-from veiljoin import control_messages as wire
+from veiljoin import log_messages as wire
 
 UNKNOWN_LOG: Final = "unknown_log"
 # The partner has cosigned more of our log than this store has of it.

@@ -7,6 +7,7 @@ ledger/          sketches of earlier inputs and their key (mode 0700)
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,6 +18,7 @@ from party.budget import Budget, Clock, local_clock
 from party.history import History
 from party.ledger import Ledger
 from party.policy import DEFAULT_POLICY, Policy, load_policy
+from party.policydigest import note_policy
 from party.spool import disk_error
 from party.store import Store
 from psi.errors import UsageError
@@ -40,7 +42,8 @@ class Home:
     def open(cls, path: str | Path, clock: Clock = local_clock, store: str | sa.URL | None = None) -> Home:
         """Open the home at ``path``; a folder that isn't there is made, and nobody else may enter it.
 
-        ``store`` is the address of a store that lies elsewhere (``party.store``). Raises ``UsageError`` that names
+        ``store`` is the address of a store that lies elsewhere (``party.store``). A policy that is another than the one
+        before is in the log, where the store has one, before anybody can act by it. Raises ``UsageError`` that names
         the file or folder.
         """
         folder = Path(path)
@@ -58,7 +61,12 @@ class Home:
         policy = load_policy(policy_file) if policy_file.exists() else DEFAULT_POLICY
         # Not as text, in which a path with a question mark would end there.
         own = sa.URL.create("sqlite", database=str((folder / STORE_FILE).resolve()))
-        return cls(folder, policy, Store(store or own), clock)
+        home = cls(folder, policy, Store(store or own), clock)
+        with ExitStack() as undo:
+            undo.callback(home.close)
+            note_policy(home.store, policy, clock().timestamp())
+            undo.pop_all()
+        return home
 
     def budget(self) -> Budget:
         """Return the budget under this home's policy."""

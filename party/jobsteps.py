@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from party.auditlog import notes
 from party.budget import Clock, local_clock
-from party.jobentries import actor_of, of_step
+from party.jobentries import of_step
 from party.jobrecords import Actor, JobList, JobRecord, record_of, row_of, unknown_job
 from party.jobstates import TRANSITIONS, ActorKind, JobState, Step, actors_for, states_for
 from party.refusals import attempt
@@ -45,10 +45,14 @@ class JobSteps(JobList):
     def _attempt(
         self, step: Step, actor: Actor, job: str | None = None
     ) -> AbstractContextManager[sa.Connection]:
-        """Give the transaction of ``step``; that ``actor`` may not take it is in the log, where it may not."""
+        """Give the transaction of ``step``; that ``actor`` may not take it is in the log, where it may not.
+
+        Not of the own node's processes, which try what another one may have made impossible meanwhile.
+        """
+        if actor.kind is ActorKind.NODE:
+            return self._store.transaction()
         hidden = actor.kind is ActorKind.PARTNER
-        name = actor_of(actor, self._side)
-        return attempt(self._store, self._clock, name, step.value, job, hidden=hidden)
+        return attempt(self._store, self._clock, str(actor), step.value, job, hidden=hidden)
 
     def _take(self, job: str, step: Step, actor: Actor, code: str, **values: Any) -> JobRecord:
         with self._attempt(step, actor, job) as connection:

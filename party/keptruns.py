@@ -150,8 +150,7 @@ class KeptRuns:
 
     def runs(self, job: str) -> tuple[KeptRun, ...]:
         """Return what is kept of ``job``, in the order of the runs."""
-        folders = (each for each in (self._folder / job).glob("*") if _numbered(each.name))
-        return tuple(load_run(each) for each in sorted(folders, key=lambda each: int(each.name)))
+        return tuple(load_run(folder) for folder in self._runs(job))
 
     def jobs(self) -> tuple[str, ...]:
         """Return the jobs of which there is any."""
@@ -169,8 +168,8 @@ class KeptRuns:
             if not (partial / KEPT_FILE).exists():
                 if not sealed.exists() or (not journal_size(run / JOURNAL) and not partial.exists()):
                     return False
-                partial.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-                self._folder.chmod(_PRIVATE)
+                for folder in (self._folder, partial.parent, partial):
+                    folder.mkdir(mode=_PRIVATE, exist_ok=True)
                 if not (partial / JOURNAL).exists():
                     (run / JOURNAL).rename(partial / JOURNAL)
                 facts = json.loads(sealed.read_text(encoding="utf-8"))
@@ -191,9 +190,9 @@ class KeptRuns:
         """Remove the runs that ended before the time ``before``, in seconds since 1970; returns their jobs."""
         gone = []
         for job in self.jobs():
-            due = [run for run in self.runs(job) if run.at < before]
-            for run in due:
-                self._remove(run.folder)
+            due = [each for each in self._runs(job) if _ended(each) < before]
+            for folder in due:
+                self._remove(folder)
             with contextlib.suppress(OSError):
                 (self._folder / job).rmdir()  # unless another run is in it
             gone += [job] if due else []
@@ -203,6 +202,10 @@ class KeptRuns:
         """Remove all that is kept of ``job``."""
         if (self._folder / job).exists():
             self._remove(self._folder / job)
+
+    def _runs(self, job: str) -> list[Path]:
+        folders = (each for each in (self._folder / job).glob("*") if _numbered(each.name))
+        return sorted(folders, key=lambda each: _numbered(each.name))
 
     def _remove(self, folder: Path) -> None:
         try:
@@ -214,6 +217,14 @@ class KeptRuns:
 def _name_of(path: Path) -> str:
     """Return what tells one sealed seed from another; it is of the file, so of nothing secret."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _ended(folder: Path) -> float:
+    """Return when the run in ``folder`` ended; of one that cannot be read any more, when its folder was made."""
+    try:
+        return load_run(folder).at
+    except UsageError:
+        return folder.stat().st_mtime
 
 
 def _numbered(name: str) -> int:

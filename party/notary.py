@@ -16,14 +16,8 @@ from audit.entry import Draft
 from party.cosigning import SHORTER, UNKNOWN_LOG, WITHHELD, Cosigning
 from party.partners import Partners
 from psi.errors import LinkLost, VeiljoinError
-from veiljoin.control_messages import (
-    ControlMessage,
-    LogConflict,
-    LogCosigned,
-    LogKeys,
-    LogOffer,
-    LogRefused,
-)
+from veiljoin.control_messages import ControlMessage
+from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 
 # How long a partner that is on the line may leave an offer unanswered.
 COSIGN_SECONDS: Final = 30.0

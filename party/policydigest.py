@@ -89,31 +89,42 @@ def settings_digest(file: NodeFile) -> str:
     return hashlib.sha256(canonical.encode(settings)).hexdigest()
 
 
+def note_policy(store: Store, policy: Policy, at: float) -> None:
+    """Note ``policy`` where the log's last one is another, at ``at`` (seconds since 1970 UTC): whoever has just read it
+    acts by it from now on. Raises ``UsageError`` where the store fails."""
+    digest, encoded = policy_bytes(policy)
+    with store.reading() as connection:
+        known = _noted(connection)
+    if known is None or known[0] == digest:
+        return
+    with store.transaction() as connection:
+        known, actor = _noted(connection), own_actor(connection)
+        if known is not None and actor is not None and known[0] != digest:
+            AuditLog(store).keep_policy(connection, digest, encoded)
+            note(connection, Draft("policy_set", actor, None, _policy_facts(policy, digest)), at)
+
+
 def note_in_force(store: Store, policy: Policy, file: NodeFile, at: float) -> None:
     """Note ``policy`` and the settings in ``file`` where they are others than those noted last, at ``at`` (seconds).
 
-    A log that has just begun is told first which keys and datasets there are. Raises ``UsageError`` where the store
+    A log that has just begun is told then which keys and datasets there are. Raises ``UsageError`` where the store
     fails.
     """
-    digest, encoded = policy_bytes(policy)
-    setting = f"{settings_digest(file)}/{SOFTWARE}"
+    note_policy(store, policy, at)
+    digest = settings_digest(file)
+    setting = f"{digest}/{SOFTWARE}"
     with store.reading() as connection:
         known = _noted(connection)
-    if known is None or known == (digest, setting):
+    if known is None or known[1] == setting:
         return
     with store.transaction() as connection:
-        known = _noted(connection)
-        actor = own_actor(connection)
-        if known is None or actor is None:
+        known, actor = _noted(connection), own_actor(connection)
+        if known is None or actor is None or known[1] == setting:
             return
+        facts = {"digest": digest, "software": SOFTWARE}
+        note(connection, Draft("setting_set", actor, None, facts, key=_next(connection, setting)), at)
         if known[1] is None:
             _take_stock(connection, at)
-        if known[0] != digest:
-            AuditLog(store).keep_policy(connection, digest, encoded)
-            note(connection, Draft("policy_set", actor, None, _policy_facts(policy, digest)), at)
-        if known[1] != setting:
-            facts = {"digest": settings_digest(file), "software": SOFTWARE}
-            note(connection, Draft("setting_set", actor, None, facts, key=_next(connection, setting)), at)
 
 
 def _policy_facts(policy: Policy, digest: str) -> dict[str, Any]:

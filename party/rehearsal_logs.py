@@ -25,7 +25,7 @@ from party.store import Store
 from party.version import SOFTWARE
 from psi.errors import VeiljoinError
 from psi.secret import SigningSeed
-from veiljoin.control_messages import LogCosigned
+from veiljoin.log_messages import LogCosigned
 
 
 def bundle_name(side: str) -> str:

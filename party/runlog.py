@@ -15,12 +15,14 @@ from federated.terms import SumRole
 from party.auditlog import AuditLog
 from party.contract import Contract
 from party.intake import InputFacts
-from party.transcript import POINTS, records, session_name
+from party.transcript import OPENINGS, POINTS, SUMS, TABLE, records, session_name
 from psi.participant import Participant
 from psi.role import ProtocolRole
 
 ALLOW: Final = "allow"
 REFUSE: Final = "refuse"
+# The single message that a release consists of.
+_MADE: Final = {SUMS: "cell_sums", OPENINGS: "openings", TABLE: "table"}
 
 
 class RunLog:
@@ -38,6 +40,8 @@ class RunLog:
         said = [
             self._draft("stream", key=f"{session}/{each['name']}", shared=each)
             for each in records(role, self._contract, self._side)
+            # What is to be released is made already, and has not been said.
+            if each["name"] != _MADE.get(release)
         ]
         used = [self._used(role, facts)] if release == POINTS else []
         return [*used, *said, self._decision(release, ALLOW, None, role)]

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import json
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from audit.entry import Draft
-from party.auditlog import AuditLog
 from party.catalogue import Catalogue
 from party.certificates import pem_of
 from party.jobprocess import PAUSES, Ending, JobProcess
@@ -30,10 +27,9 @@ from party.nodefile import BANK
 from party.notary import Notary, refused
 from party.partners import PartnerState
 from party.passing import INHERITED
+from party.releases import Releases
 from party.run import Rest, Run, Stage
-from party.runlog import released
 from party.runner import SideConfig
-from party.transcript import RESULT
 from party.workroom import Workroom
 from psi.errors import PeerViolation, UsageError, VeiljoinError
 
@@ -46,10 +42,6 @@ _FIRST_REST: Final = 1.0
 _LONGEST_REST: Final = 60.0
 
 Tell = Callable[[dict[str, Any]], None]
-
-
-def _told(error: VeiljoinError) -> dict[str, str]:
-    return {"code": error.code.name, "message": error.message, "hint": error.hint}
 
 
 def _is_identity(error: VeiljoinError) -> bool:
@@ -74,6 +66,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self.workroom = Workroom(node.home.folder.absolute())
         self._keeping = Keeping(node, self.workroom)
+        self._releases = Releases(node, jobs, notary, self._say)
         self._resting: dict[str, Rest] = {}
 
     def get(self, job: str) -> Run | None:
@@ -179,6 +172,8 @@ class Runs:
         bank = node.file.role == BANK
         tls = None if bank else node.credentials.material()
         run.certificate = None if tls is None else tls.certificate
+        seed = self._keeping.seed(run.job)
+        self._keeping.seal(record, seed, delimiter=data.delimiter, encoding=data.encoding)
         return SideConfig(
             side=node.file.role,
             job_table=record.table,
@@ -194,7 +189,8 @@ class Runs:
             partner_san=partner.san,
             home=node.home.folder.absolute(),
             store=node.file.store,
-            seed=self._keeping.seed(run.job),
+            seed=seed,
+            basis=data.basis,
             run=self.workroom.run(run.job),
             dataset=record.dataset,
             partner=run.partner,
@@ -204,36 +200,12 @@ class Runs:
 
     def _heard(self, run: Run, event: Mapping[str, Any]) -> None:
         if event.get("event") == "gate":
-            self._task(self._pass_gate(run, event))
+            self._task(self._releases.answer(run, event))
         elif event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
             try:
                 self.workroom.note_progress(run.job, run.attempt, event)
             except UsageError as error:
                 self._say(run.job, "not_shown", error)
-
-    async def _pass_gate(self, run: Run, event: Mapping[str, Any]) -> None:
-        """Note what a process says in the log, have it cosigned where it asks for that, and answer it."""
-        fault = VeiljoinError("A fault in this program kept the log from being written.")
-        answer: dict[str, Any] = {"gate": event["number"], **_told(fault)}
-        try:
-            drafts = [Draft(**draft) for draft in event["drafts"]]
-            if event["cosigned"]:
-                await self._notary.gate(run.partner, drafts)
-            else:
-                await self._notary.note(drafts)
-            answer = {"gate": event["number"]}
-        except VeiljoinError as error:
-            passes = error.code.name == "cosign_refused" and self._may_open(drafts)
-            answer = {"gate": event["number"], **({} if passes else _told(error))}
-        finally:
-            # Also where this failed in a way that nobody foresaw: the process must not wait for ever.
-            if run.process is not None:
-                await run.process.answer(answer)
-
-    def _may_open(self, drafts: Sequence[Draft]) -> bool:
-        """Return whether these are only for the own result, which the policy lets out without a cosignature."""
-        releases = {draft.facts["release"] for draft in drafts if draft.type == "decision"}
-        return self._node.home.policy.audit.unwitnessed == "open" and releases == {RESULT}
 
     async def _ended(self, run: Run, ending: Ending) -> None:
         if run.fault is not None and not ending.done:
@@ -343,20 +315,9 @@ class Runs:
             # It is complete and stays where it is; the node publishes it when it starts again.
             self._say(run.job, "not_published", error)
             return
-        await self._released(run.job)
+        await self._releases.note(run.job)
         await self._end_run(run.job)
         self._tell({"event": "result", "job": run.job, "folder": str(folder)})
-
-    async def _released(self, job: str) -> None:
-        """Note that a result lies where its reader finds it, and have the partner cosign the end of the job."""
-        record = await asyncio.to_thread(self._jobs.get, job)
-        receiver = json.loads(record.contract or b"{}").get("receiver", "")
-        log, side = AuditLog(self._node.home.store), self._node.file.role
-        try:
-            await self._notary.note(await asyncio.to_thread(released, log, job, side, receiver))
-            await self._notary.nudge(record.partner)
-        except VeiljoinError as error:
-            self._say(job, "not_noted", error)
 
     async def _give_up(self, run: Run, code: str, *, cut: bool, died: bool = False) -> None:
         job = run.job
@@ -440,6 +401,8 @@ class Runs:
             self._tell({"event": "job", "job": record.id, "state": record.state.value, "code": record.code})
         await self._catch_up()
         await self._sweep()
+        days = datetime.timedelta(days=self._node.home.policy.result_days)
+        await asyncio.to_thread(self.workroom.kept.expire, (self._node.clock() - days).timestamp())
         for record in await asyncio.to_thread(self._jobs.due):
             job = record.id
             async with self._lock:
@@ -484,7 +447,7 @@ class Runs:
         """Put in order what a process of this node left that died; to be called while no other one can be there."""
         published = await asyncio.to_thread(self.workroom.recover, self._fate, self._goes_on)
         for job in published:
-            await self._released(job)
+            await self._releases.note(job)
         await self._sweep()
         page = await asyncio.to_thread(lambda: self._jobs.list(states=(JobState.RUNNING,), limit=200))
         for record in page.jobs:

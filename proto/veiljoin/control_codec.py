@@ -22,11 +22,6 @@ from veiljoin.control_messages import (
     EnrolRequest,
     EnrolState,
     JobState,
-    LogConflict,
-    LogCosigned,
-    LogKeys,
-    LogOffer,
-    LogRefused,
     Ping,
     PolicyLimits,
     PreflightAsk,
@@ -38,6 +33,7 @@ from veiljoin.control_messages import (
     Renewed,
     Start,
 )
+from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 from veiljoin.sum_codec import no_unknown_fields
 from veiljoin.v1 import control_pb2 as pb
 

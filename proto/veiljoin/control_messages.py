@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from psi.errors import PEER_WORDS, PeerViolation
+from psi.errors import PEER_WORDS
 from psi.messages import Chunk, Message
+from veiljoin.bounds import check_bytes, check_text, require
+from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 from veiljoin.messages import MAX_CONTRACT_BYTES, SIGNATURE_BYTES
 
 DIGEST_BYTES: Final = 32
@@ -62,13 +64,6 @@ PREFLIGHT_WORDS: Final = frozenset(
         "failed",
     }
 )
-# Why a checkpoint is not cosigned (audit/SPEC.md): it is not signed by the log, contradicts what was cosigned, or the
-# log is not known.
-LOG_REFUSALS: Final = frozenset({"bad_signature", "fork", "unknown_log"})
-MAX_LOG_NAME: Final = 640
-MAX_NOTE_BYTES: Final = 16_384
-MAX_LOG_SIZE: Final = 1 << 47
-MAX_PROOF: Final = 128
 UNKNOWN: Final = "unknown"
 
 
@@ -80,27 +75,12 @@ class EnrolState(Enum):
     REFUSED = 3
 
 
-def _require(valid: bool, fault: str) -> None:
-    if not valid:
-        raise PeerViolation(f"The partner sent {fault}.")
-
-
-def _check_text(text: str, limit: int, what: str, *, empty: bool = False) -> None:
-    _require(bool(text) or empty, f"an empty {what}")
-    _require(len(text.encode("utf-8", "surrogatepass")) <= limit, f"{what} that is too long")
-    _require(not text or text.isprintable(), f"{what} with control characters")
-
-
-def _check_bytes(value: bytes, length: int, what: str) -> None:
-    _require(len(value) == length, f"{what} of a wrong length")
-
-
 def _check_job(job: str) -> None:
-    _check_text(job, MAX_JOB, "a job's name")
+    check_text(job, MAX_JOB, "a job's name")
 
 
 def _check_time(time: int) -> None:
-    _require(0 <= time <= _LAST_TIME, "an impossible time")
+    require(0 <= time <= _LAST_TIME, "an impossible time")
 
 
 def two_digits(number: int) -> int:
@@ -121,12 +101,12 @@ class EnrolRequest:
     software: str
 
     def __post_init__(self) -> None:
-        _require(PARTY_NAME.fullmatch(self.partner) is not None, "an impossible partner's name")
-        _require(0 < len(self.csr) <= MAX_CSR_BYTES, "a certificate request of an impossible length")
-        _check_bytes(self.identity, IDENTITY_BYTES, "an identity")
-        _check_bytes(self.identity_proof, SIGNATURE_BYTES, "a signature")
-        _check_bytes(self.proof, SIGNATURE_BYTES, "a signature")
-        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+        require(PARTY_NAME.fullmatch(self.partner) is not None, "an impossible partner's name")
+        require(0 < len(self.csr) <= MAX_CSR_BYTES, "a certificate request of an impossible length")
+        check_bytes(self.identity, IDENTITY_BYTES, "an identity")
+        check_bytes(self.identity_proof, SIGNATURE_BYTES, "a signature")
+        check_bytes(self.proof, SIGNATURE_BYTES, "a signature")
+        check_text(self.software, MAX_SOFTWARE, "a software's name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +125,16 @@ class EnrolReply:
             if self.code not in ENROL_REFUSALS:
                 object.__setattr__(self, "code", UNKNOWN)
         else:
-            _require(not self.code, "a refusal that is none")
+            require(not self.code, "a refusal that is none")
         if self.state is EnrolState.ISSUED:
-            _require(PARTY_NAME.fullmatch(self.bank) is not None, "an impossible bank's name")
-            _check_bytes(self.identity, IDENTITY_BYTES, "an identity")
-            _require(
+            require(PARTY_NAME.fullmatch(self.bank) is not None, "an impossible bank's name")
+            check_bytes(self.identity, IDENTITY_BYTES, "an identity")
+            require(
                 0 < len(self.certificate) <= MAX_CERTIFICATE_BYTES, "a certificate of an impossible length"
             )
-            _check_text(self.address, MAX_ADDRESS, "an address")
+            check_text(self.address, MAX_ADDRESS, "an address")
         else:
-            _require(
+            require(
                 not (self.bank or self.identity or self.certificate or self.address),
                 "more than the state of an enrolment allows",
             )
@@ -168,7 +148,7 @@ class CheckRequest:
     software: str
 
     def __post_init__(self) -> None:
-        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+        check_text(self.software, MAX_SOFTWARE, "a software's name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +161,8 @@ class CheckReply:
     time: int
 
     def __post_init__(self) -> None:
-        _check_text(self.software, MAX_SOFTWARE, "a software's name")
-        _require(PARTY_NAME.fullmatch(self.partner) is not None, "an impossible partner's name")
+        check_text(self.software, MAX_SOFTWARE, "a software's name")
+        require(PARTY_NAME.fullmatch(self.partner) is not None, "an impossible partner's name")
         _check_time(self.time)
 
 
@@ -197,16 +177,16 @@ class CatalogueEntry:
     schema: bytes
 
     def __post_init__(self) -> None:
-        _check_text(self.name, MAX_TEXT_BYTES, "a dataset's name")
-        _check_bytes(self.schema, DIGEST_BYTES, "a schema's fingerprint")
-        _require(0 < len(self.identifiers) <= MAX_IDENTIFIERS, "an impossible number of identifiers")
-        _require(len(self.columns) <= MAX_COLUMNS, "too many columns")
+        check_text(self.name, MAX_TEXT_BYTES, "a dataset's name")
+        check_bytes(self.schema, DIGEST_BYTES, "a schema's fingerprint")
+        require(0 < len(self.identifiers) <= MAX_IDENTIFIERS, "an impossible number of identifiers")
+        require(len(self.columns) <= MAX_COLUMNS, "too many columns")
         for text in (*self.identifiers, *self.columns):
-            _check_text(text, MAX_TEXT_BYTES, "a column's name")
-        _require(_distinct(self.columns) and _distinct(self.identifiers), "a column twice")
-        _require(0 <= self.persons <= MAX_PERSONS, "an impossible size of a dataset")
+            check_text(text, MAX_TEXT_BYTES, "a column's name")
+        require(_distinct(self.columns) and _distinct(self.identifiers), "a column twice")
+        require(0 <= self.persons <= MAX_PERSONS, "an impossible size of a dataset")
         # An exact size is more than a catalogue says.
-        _require(self.persons == two_digits(self.persons), "a size that is not rounded")
+        require(self.persons == two_digits(self.persons), "a size that is not rounded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +201,9 @@ class PolicyLimits:
 
     def __post_init__(self) -> None:
         for number in (self.min_group, self.min_converters, self.max_set):
-            _require(0 < number <= MAX_PERSONS, "an impossible limit")
-        _require(0 <= self.dominance <= MAX_PERSONS, "an impossible limit")
-        _require(self.epsilon == "" or _FRACTION.fullmatch(self.epsilon) is not None, "an impossible limit")
+            require(0 < number <= MAX_PERSONS, "an impossible limit")
+        require(0 <= self.dominance <= MAX_PERSONS, "an impossible limit")
+        require(self.epsilon == "" or _FRACTION.fullmatch(self.epsilon) is not None, "an impossible limit")
 
 
 def _distinct(texts: Iterable[str]) -> bool:
@@ -242,11 +222,11 @@ class ControlHello:
     limits: PolicyLimits | None = None
 
     def __post_init__(self) -> None:
-        _check_text(self.software, MAX_SOFTWARE, "a software's name")
+        check_text(self.software, MAX_SOFTWARE, "a software's name")
         _check_time(self.time)
-        _require(len(self.catalogue) <= MAX_DATASETS, "too many datasets")
-        _require(sum(len(entry.columns) for entry in self.catalogue) <= MAX_COLUMNS, "too many columns")
-        _require(_distinct(entry.name for entry in self.catalogue), "a dataset twice")
+        require(len(self.catalogue) <= MAX_DATASETS, "too many datasets")
+        require(sum(len(entry.columns) for entry in self.catalogue) <= MAX_COLUMNS, "too many columns")
+        require(_distinct(entry.name for entry in self.catalogue), "a dataset twice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +243,7 @@ class Renew:
     csr: bytes
 
     def __post_init__(self) -> None:
-        _require(0 < len(self.csr) <= MAX_CSR_BYTES, "a certificate request of an impossible length")
+        require(0 < len(self.csr) <= MAX_CSR_BYTES, "a certificate request of an impossible length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +253,7 @@ class Renewed:
     certificate: bytes
 
     def __post_init__(self) -> None:
-        _require(0 < len(self.certificate) <= MAX_CERTIFICATE_BYTES, "a certificate of an impossible length")
+        require(0 < len(self.certificate) <= MAX_CERTIFICATE_BYTES, "a certificate of an impossible length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +268,10 @@ class Propose:
 
     def __post_init__(self) -> None:
         _check_job(self.job)
-        _require(0 < len(self.table) <= MAX_TABLE_BYTES, "a job's table of an impossible length")
-        _require(0 < len(self.contract) <= MAX_CONTRACT_BYTES, "a contract of an impossible length")
-        _check_bytes(self.card, DIGEST_BYTES, "a card's hash")
-        _check_bytes(self.signature, SIGNATURE_BYTES, "a signature")
+        require(0 < len(self.table) <= MAX_TABLE_BYTES, "a job's table of an impossible length")
+        require(0 < len(self.contract) <= MAX_CONTRACT_BYTES, "a contract of an impossible length")
+        check_bytes(self.card, DIGEST_BYTES, "a card's hash")
+        check_bytes(self.signature, SIGNATURE_BYTES, "a signature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +284,8 @@ class Accept:
 
     def __post_init__(self) -> None:
         _check_job(self.job)
-        _check_bytes(self.contract, DIGEST_BYTES, "a contract's hash")
-        _check_bytes(self.signature, SIGNATURE_BYTES, "a signature")
+        check_bytes(self.contract, DIGEST_BYTES, "a contract's hash")
+        check_bytes(self.signature, SIGNATURE_BYTES, "a signature")
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +320,7 @@ class Start:
 
     def __post_init__(self) -> None:
         _check_job(self.job)
-        _require(0 < self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
+        require(0 < self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +340,7 @@ class JobState:
         _check_job(self.job)
         if self.state not in JOB_STATES:
             object.__setattr__(self, "state", UNKNOWN)
-        _require(0 <= self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
+        require(0 <= self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
         if self.code and self.code not in PEER_WORDS:
             object.__setattr__(self, "code", UNKNOWN)
 
@@ -381,17 +361,17 @@ class PreflightAsk:
 
     def __post_init__(self) -> None:
         _check_job(self.job)
-        _check_bytes(self.run, RUN_BYTES, "a preflight's number")
-        _check_bytes(self.contract, DIGEST_BYTES, "a contract's hash")
-        _check_bytes(self.schema, DIGEST_BYTES, "a schema's fingerprint")
+        check_bytes(self.run, RUN_BYTES, "a preflight's number")
+        check_bytes(self.contract, DIGEST_BYTES, "a contract's hash")
+        check_bytes(self.schema, DIGEST_BYTES, "a schema's fingerprint")
         for text, what in (
             (self.suite, "a suite"),
             (self.form, "a form"),
             (self.dataset, "a dataset's name"),
         ):
-            _check_text(text, MAX_TEXT_BYTES, what)
-        _check_text(self.column, MAX_TEXT_BYTES, "a column's name")
-        _require(_REGION.fullmatch(self.region) is not None, "an impossible region")
+            check_text(text, MAX_TEXT_BYTES, what)
+        check_text(self.column, MAX_TEXT_BYTES, "a column's name")
+        require(_REGION.fullmatch(self.region) is not None, "an impossible region")
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,11 +382,11 @@ class PreflightPart:
     message: Message
 
     def __post_init__(self) -> None:
-        _check_bytes(self.run, RUN_BYTES, "a preflight's number")
+        check_bytes(self.run, RUN_BYTES, "a preflight's number")
         arrived: object = self.message  # an envelope has room for the messages of every protocol
-        _require(isinstance(arrived, Message), "a message that no preflight has")
+        require(isinstance(arrived, Message), "a message that no preflight has")
         if isinstance(arrived, Chunk):
-            _require(len(arrived.data) <= MAX_PREFLIGHT_BYTES, "more than a preflight has")
+            require(len(arrived.data) <= MAX_PREFLIGHT_BYTES, "more than a preflight has")
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,74 +397,8 @@ class PreflightVerdict:
     code: str
 
     def __post_init__(self) -> None:
-        _check_bytes(self.run, RUN_BYTES, "a preflight's number")
+        check_bytes(self.run, RUN_BYTES, "a preflight's number")
         if self.code not in PREFLIGHT_WORDS:
-            object.__setattr__(self, "code", UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True)
-class LogKeys:
-    """The sender's log: its name, its C2SP verifier keys, and the identity's signature over them."""
-
-    origin: str
-    log_key: str
-    witness_key: str
-    proof: bytes
-
-    def __post_init__(self) -> None:
-        for text in (self.origin, self.log_key, self.witness_key):
-            _check_text(text, MAX_LOG_NAME, "a log's name or key")
-        _check_bytes(self.proof, SIGNATURE_BYTES, "a signature")
-
-
-@dataclass(frozen=True, slots=True)
-class LogOffer:
-    """The sender asks for a cosignature of the checkpoint ``note``, with the proof from ``old_size`` entries on."""
-
-    note: bytes
-    old_size: int
-    proof: tuple[bytes, ...]
-
-    def __post_init__(self) -> None:
-        _require(0 < len(self.note) <= MAX_NOTE_BYTES, "a checkpoint of an impossible length")
-        _require(0 <= self.old_size <= MAX_LOG_SIZE, "an impossible size of a log")
-        _require(len(self.proof) <= MAX_PROOF, "a proof of an impossible length")
-        for each in self.proof:
-            _check_bytes(each, DIGEST_BYTES, "a hash of a proof")
-
-
-@dataclass(frozen=True, slots=True)
-class LogCosigned:
-    """The cosignature of the checkpoint with so many entries."""
-
-    size: int
-    line: bytes
-
-    def __post_init__(self) -> None:
-        _require(0 < self.size <= MAX_LOG_SIZE, "an impossible size of a log")
-        _require(0 < len(self.line) <= MAX_NOTE_BYTES, "a cosignature of an impossible length")
-
-
-@dataclass(frozen=True, slots=True)
-class LogConflict:
-    """The offer does not begin at the ``size`` that was cosigned last."""
-
-    size: int
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.size <= MAX_LOG_SIZE, "an impossible size of a log")
-
-
-@dataclass(frozen=True, slots=True)
-class LogRefused:
-    """The checkpoint with so many entries is not cosigned; the code is a word of ``LOG_REFUSALS``."""
-
-    size: int
-    code: str
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.size <= MAX_LOG_SIZE, "an impossible size of a log")
-        if self.code not in LOG_REFUSALS:
             object.__setattr__(self, "code", UNKNOWN)
 
 

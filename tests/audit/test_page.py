@@ -258,6 +258,7 @@ def test_page_warns_of_what_is_not_as_it_should_be(pair: LogPair) -> None:
         "dominance": None,
         "epsilon": None,
     }
+    pair.note(side, "rehearsal", None, of)
     pair.note(side, "job_start", None, of, attempt=1)
     pair.note(side, "job_start", None, of, attempt=2)
     pair.append(side, Draft("decision", "node:bank", of, refused))
@@ -268,6 +269,7 @@ def test_page_warns_of_what_is_not_as_it_should_be(pair: LogPair) -> None:
     assert "no checkpoint that the partner signed covers the decision" in said
     assert "the value holder's values, encrypted is not among the messages" in said
     assert "The run was begun 2 times" in said
+    assert "This was a rehearsal" in said
     assert "The log does not say that the job was done." in said
     assert "which no partner has signed" in said
 

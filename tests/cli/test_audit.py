@@ -190,7 +190,12 @@ def test_file_that_is_no_bundle_is_one_sentence(
     path = tmp_path / "bank.veiljoin-log"
     if content is not None:
         path.write_bytes(content)
-    for command in (["verify", path], ["show", path], ["page", path, "--out", tmp_path / "page.html"]):
+    commands: list[tuple[str | Path, ...]] = [
+        ("verify", path),
+        ("show", path),
+        ("page", path, "--out", tmp_path / "page.html"),
+    ]
+    for command in commands:
         error, hint = fails(capsys, *command)
         assert sentence in error
         assert "bank.veiljoin-log" in error

@@ -144,6 +144,18 @@ def test_what_a_run_keeps_to_go_on_with_names_nobody(
             assert any(each.name.startswith(folder) for each in seen), (home, kept)
     with Node.open(standing.bank) as node:
         (record,) = (each for each in Jobs(node.home.store, node.file.role).list().jobs if each.id == job)
+    # What the parties hand to an auditor names nobody either, not even with its sealed details.
+    handed = standing.sandbox.folder / "handed"
+    handed.mkdir()
+    for home in homes:
+        whole, pack = handed / f"{home.name}.veiljoin-log", handed / f"{home.name}-pack"
+        standing.command("audit", "export", "--home", home, "--out", whole, "--details", "--as", "audrey")
+        standing.command(
+            "audit", "export", "--home", home, "--out", pack, "--job", job, "--details", "--as", "audrey"
+        )
+    seen += capture(handed)
+    logs = [handed / f"{home.name}.veiljoin-log" for home in homes]
+    assert "passed" in standing.command("audit", "verify", *logs).splitlines()[-1]
     search, numbers = identifiers(small)
     points = Search(curve_points(suite_by_id("x25519-ell2"), bytes.fromhex(record.digest), numbers))
     for each in seen:

@@ -22,6 +22,7 @@ from party.identity import new_identity, public_identity, sign_contract
 from party.jobspec import SIDES, Job, other_side
 from party.store import Store
 from psi.secret import SigningSeed
+from tests.party.blankstore import write_store
 from veiljoin.control_messages import LogCosigned
 
 NAMES = {"bank": "bank", "platform": "acme-ads"}
@@ -65,7 +66,9 @@ class LogPair:
         self.sides: dict[str, Cosigning] = {}
         self.contracts: list[tuple[Contract, Job]] = []
         for side in SIDES:
-            store = Store(f"sqlite:///{folder / side}.sqlite")
+            path = folder / f"{side}.sqlite"
+            write_store(path)
+            store = Store(f"sqlite:///{path}")
             secrets = LogSecrets(new_identity(), new_identity())
             identity = self.identities[side]
             begin_log(AuditLog(store), secrets, identity, side, NAMES[side], "veiljoin 0", self._now())

@@ -515,3 +515,37 @@ def test_a_contract_shows_no_more_than_it_says() -> None:
     shown = repr(drafted())
     for identity in IDENTITIES.values():
         assert identity.reveal().hex() not in shown
+
+
+# -- a kept seed
+
+
+@pytest.mark.parametrize(("keeper", "keeps"), [("bank", "bank"), ("platform", "platform"), ("both", "both")])
+def test_a_kept_seed_makes_a_contract_of_the_second_version(keeper: str, keeps: str) -> None:
+    of = job(keep_seed=keeper)
+    contract = parse_contract(drafted(of).canonical)
+    assert (contract.body["version"], contract.body["keep_seed"]) == (2, keeps)
+    assert [side for side in SIDES if contract.keeps_seed(side)] == list(of.seed_keepers)
+    agrees(contract, of)
+    for other in (JOB, *(job(keep_seed=each) for each in ("bank", "platform", "both") if each != keeper)):
+        with pytest.raises(VeiljoinError, match=r"differs from the job on the bank's side in .*card"):
+            agrees(contract, other)
+
+
+def test_without_one_a_contract_is_as_it_always_was() -> None:
+    contract = drafted()
+    assert contract.body["version"] == 1
+    assert "keep_seed" not in contract.body
+    assert not any(contract.keeps_seed(side) for side in SIDES)
+    with pytest.raises(
+        VeiljoinError, match="differs from the job on the bank's side in version, keep_seed, "
+    ):
+        agrees(contract, job(keep_seed="bank"))
+
+
+def test_a_kept_seed_in_the_wrong_version_is_refused() -> None:
+    kept = drafted(job(keep_seed="bank"))
+    refused(edited(kept, put(("version",), 1)), "it has a key that this version does not know")
+    refused(edited(kept, put(("keep_seed",), "nobody")), "malformed: keep_seed is nobody")
+    refused(edited(kept, put(("keep_seed",), None)), "malformed: keep_seed has a value of a wrong type")
+    refused(edited(drafted(), put(("keep_seed",), None)), "it has a key that this version does not know")

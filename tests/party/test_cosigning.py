@@ -25,7 +25,7 @@ from party.store import Store
 from party.tables import audit_entries, audit_nodes
 from psi.errors import LinkLost, PeerViolation, VeiljoinError
 from tests.party.enrolments import Clock
-from veiljoin.control_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
+from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 
 SOFTWARE = "veiljoin test"
 STEP = Draft("result_purged", "ann", "0" * 32)

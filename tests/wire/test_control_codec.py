@@ -55,6 +55,17 @@ from veiljoin.control_messages import (
     Start,
     two_digits,
 )
+from veiljoin.log_messages import (
+    LOG_REFUSALS,
+    MAX_LOG_SIZE,
+    MAX_NOTE_BYTES,
+    MAX_PROOF,
+    LogConflict,
+    LogCosigned,
+    LogKeys,
+    LogOffer,
+    LogRefused,
+)
 from veiljoin.messages import MAX_CONTRACT_BYTES, Abort
 from veiljoin.v1 import control_pb2 as pb
 from veiljoin.v1 import session_pb2
@@ -74,6 +85,13 @@ PARTS: list[Message] = [
 ]
 ASK = PreflightAsk("job-1", RUN, DIGEST, "x25519-ell2", "phone", "users", DIGEST, "手机", "CN")
 SAMPLES: list[ControlMessage] = [
+    LogKeys(
+        "veiljoin/bank/First%20Bank/0123456789abcdef", "origin+01234567+AQ", "origin+89abcdef+BA", SIGNATURE
+    ),
+    LogOffer(b"origin\n7\nroot\n\nline\n", 3, (DIGEST, DIGEST)),
+    LogCosigned(7, b"line\n"),
+    LogConflict(5),
+    LogRefused(7, "fork"),
     ASK,
     PreflightPart(RUN, PARTS[0]),
     PreflightVerdict(RUN, "mismatch"),
@@ -148,6 +166,16 @@ def control_messages() -> st.SearchStrategy[ControlMessage]:
         ),
         st.builds(PreflightPart, run, st.sampled_from(PARTS)),
         st.builds(PreflightVerdict, run, st.sampled_from(sorted(PREFLIGHT_WORDS)) | text),
+        st.builds(LogKeys, text, text, text, st.binary(min_size=64, max_size=64)),
+        st.builds(
+            LogOffer,
+            st.binary(min_size=1, max_size=200),
+            st.integers(0, MAX_LOG_SIZE),
+            st.lists(st.binary(min_size=32, max_size=32), max_size=5).map(tuple),
+        ),
+        st.builds(LogCosigned, st.integers(1, MAX_LOG_SIZE), st.binary(min_size=1, max_size=200)),
+        st.builds(LogConflict, st.integers(0, MAX_LOG_SIZE)),
+        st.builds(LogRefused, st.integers(0, MAX_LOG_SIZE), st.sampled_from(sorted(LOG_REFUSALS)) | text),
         st.builds(
             JobState,
             text,
@@ -241,6 +269,34 @@ def test_a_catalogue_that_says_too_much(catalogue: list[pb.CatalogueEntry]) -> N
     hello = pb.ControlHello(protocol_version=1, software="x", catalogue=catalogue)
     with pytest.raises(PeerViolation):
         decoded(pb.ControlEnvelope(hello=hello).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pb.LogKeys(origin="", log_key="k", witness_key="k", proof=SIGNATURE),
+        pb.LogKeys(origin="o\n", log_key="k", witness_key="k", proof=SIGNATURE),
+        pb.LogKeys(origin="o", log_key="k", witness_key="k", proof=SIGNATURE[1:]),
+        pb.LogOffer(note=b"", old_size=0),
+        pb.LogOffer(note=bytes(MAX_NOTE_BYTES + 1), old_size=0),
+        pb.LogOffer(note=b"n", old_size=MAX_LOG_SIZE + 1),
+        pb.LogOffer(note=b"n", old_size=0, proof=[DIGEST[1:]]),
+        pb.LogOffer(note=b"n", old_size=0, proof=[DIGEST] * (MAX_PROOF + 1)),
+        pb.LogCosigned(size=0, line=b"l"),
+        pb.LogCosigned(size=1, line=b""),
+        pb.LogConflict(size=MAX_LOG_SIZE + 1),
+    ],
+    ids=range(11),
+)
+def test_words_about_a_log_that_say_too_much(body: Any) -> None:
+    name = {
+        "LogKeys": "log_keys",
+        "LogOffer": "log_offer",
+        "LogCosigned": "log_cosigned",
+        "LogConflict": "log_conflict",
+    }[type(body).__name__]
+    with pytest.raises(PeerViolation):
+        decoded(pb.ControlEnvelope(**{name: body}).SerializeToString())
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,9 @@ class Home:
     def open(cls, path: str | Path, clock: Clock = local_clock, store: str | sa.URL | None = None) -> Home:
         """Open the home at ``path``; a folder that isn't there is made, and nobody else may enter it.
 
-        ``store`` is the address of a store that lies elsewhere (``party.store``). A policy that is another than the one
-        before is in the log, where the store has one, before anybody can act by it. Raises ``UsageError`` that names
-        the file or folder.
+        ``store`` is the address of a store that lies elsewhere (``party.store``). A policy that is another than
+        before is in the log, where the store has one, before anybody acts by it. Raises ``UsageError`` that names the
+        file or folder.
         """
         folder = Path(path)
         if folder.exists() and not folder.is_dir():

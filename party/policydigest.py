@@ -90,8 +90,10 @@ def settings_digest(file: NodeFile) -> str:
 
 
 def note_policy(store: Store, policy: Policy, at: float) -> None:
-    """Note ``policy`` where the log's last one is another, at ``at`` (seconds since 1970 UTC): whoever has just read it
-    acts by it from now on. Raises ``UsageError`` where the store fails."""
+    """Note ``policy`` where the log's last one is another, at ``at`` (seconds since 1970 UTC).
+
+    For whoever has just read it and acts by it from now on. Raises ``UsageError`` where the store fails.
+    """
     digest, encoded = policy_bytes(policy)
     with store.reading() as connection:
         known = _noted(connection)

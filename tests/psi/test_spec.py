@@ -346,12 +346,12 @@ def cited() -> list[tuple[str, str]]:
     """Every clause that a comment or docstring cites, with where."""
     found = []
     for path in sorted([*ROOT.glob("*/**/*.py"), *ROOT.glob("proto/**/*.proto")]):
-        # The grouped sum has a specification of its own.
-        if {"federated", "tests", ".venv", "build"} & set(path.relative_to(ROOT).parts):
+        # The grouped sum and the log have specifications of their own.
+        if {"audit", "federated", "tests", ".venv", "build"} & set(path.relative_to(ROOT).parts):
             continue
         text = path.read_text(encoding="utf-8")
         for match in re.finditer(
-            r"(?<!federated/)SPEC(?:\.md, section)? (\d+(?:\.\d+)?)((?:(?:,| to| and) \d+(?:\.\d+)?)*)", text
+            r"(?<!federated/)(?<!audit/)SPEC(?:\.md, section)? (\d+(?:\.\d+)?)((?:(?:,| to| and) \d+(?:\.\d+)?)*)", text
         ):
             clauses = [match[1], *re.findall(r"\d+(?:\.\d+)?", match[2])]
             found += [(clause, str(path.relative_to(ROOT))) for clause in clauses]

@@ -40,10 +40,26 @@ def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
     return [each.done() for each in checks.values()]
 
 
+# A fact of ``policy_set`` and where an attached policy has it: section and key.
+_SET: Final[Mapping[str, tuple[str, str]]] = {
+    **{key: ("limits", key) for key in ("min_group", "min_converters", "dominance", "max_set", "epsilon")},
+    **{f"budget_{key}": ("budget", key) for key in ("runs", "hours", "epsilon")},
+    "result_days": ("lifetime", "result_days"),
+    "unwitnessed": ("audit", "unwitnessed"),
+}
+
+
 def _policies(reading: Reading, check: Checking) -> None:
-    """The policy that entries name is the one that was set last, and is attached."""
+    """The policy that entries name is the one that was set last, and is attached and says the same."""
     if reading.header.pack is None:
         _changes(reading, check)
+    for step in reading.others:
+        if step.type != "policy_set" or (told := reading.effective.get(step["digest"].hex())) is None:
+            continue
+        for fact, (section, key) in _SET.items():
+            part = told.get(section)
+            if not isinstance(part, dict) or part.get(key) != step[fact]:
+                check.fail("policy_facts", reading.entry(step.sequence), setting=fact)
     named = {digest for _, digest in reading.policies if digest is not None}
     for sequence, digest in reading.policies:
         if digest is not None and digest not in reading.effective and digest in named:

@@ -295,6 +295,10 @@ PROBLEMS: Final[_Table] = {
     ),
     # policy
     "policy_missing": ("the policy that it names is not in the bundle.", "其所指策略不在日志包中。"),
+    "policy_facts": (
+        "the policy that is attached has another {setting} than the entry says.",
+        "所附策略的 {setting} 与记录不符。",
+    ),
     "policy_named": (
         "a policy is set under another hash than the entry names.",
         "所设策略的哈希与记录所指不同。",

@@ -64,9 +64,7 @@ def _witness(witness: Reading, log: Reading, check: Checking) -> None:
     good = 0
     for told in witness.witnessed.get(log.header.log, []):
         if told.size > log.size:
-            check.fail(
-                "tail_dropped", log.entry(good), size=told.size, entries=log.size, name=witness.label
-            )
+            check.fail("tail_dropped", log.entry(good), size=told.size, entries=log.size, name=witness.label)
             return
         if root_of(log, told.size) != told.root:
             check.fail("rewritten", log.entry(good), last=told.size - 1, size=told.size, name=witness.label)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,7 +29,23 @@ from psi.secret import SigningSeed
 START: Final = 1_790_000_000_000
 SOFTWARE: Final = "0.1.0"
 _STEP_MS: Final = 40
+# As a node attaches it to a bundle, and what the entry that sets it says of it.
 POLICY: Final[Mapping[str, Any]] = {
+    "limits": {
+        "min_group": 50,
+        "min_converters": 10,
+        "dominance": 10,
+        "max_set": 1_000_000,
+        "max_growth": None,
+        "epsilon": None,
+    },
+    "budget": {"hours": LIMIT_HOURS, "runs": LIMIT_RUNS, "epsilon": LIMIT_EPSILON},
+    "differencing": {"action": "noise", "min_difference": None},
+    "lifetime": {"result_days": 90},
+    "audit": {"key": None, "unwitnessed": "closed"},
+    "standing": [],
+}
+_POLICY_FACTS: Final[Mapping[str, Any]] = {
     "min_group": 50,
     "min_converters": 10,
     "dominance": 10,
@@ -70,6 +86,7 @@ class Party:
     policy: str | None = None
     runs: int = 0
     time: int = START
+    alter: Callable[[Draft], Draft | None] = lambda draft: draft
 
     def __post_init__(self) -> None:
         self.identity = SigningSeed(_seeded(self.seed, f"{self.role} identity"))
@@ -101,14 +118,20 @@ class Party:
         shared: Mapping[str, Any] | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> int:
-        """Append one entry, a little later than the one before; returns its sequence number."""
+        """Append one entry, a little later than the one before; returns its sequence number.
+
+        ``alter`` may change or drop (``None``) what is written: a party that lies from the first.
+        """
         sequence, commitment = len(self.entries), None
         self.time += _STEP_MS
+        draft = self.alter(Draft(type, actor or f"node:{self.role}", job, facts or {}, shared, details))
+        if draft is None:
+            return sequence
+        type, details = draft.type, draft.details
         if details is not None:
             salt = _seeded(self.seed, f"{self.role} salt {sequence}")
             commitment = commit(salt, details)
             self.details.append(bundle.details(sequence, salt, details))
-        draft = Draft(type, actor or f"node:{self.role}", job, facts or {}, shared)
         data = build(
             draft,
             log=self.origin,
@@ -128,7 +151,7 @@ class Party:
         opened = {"identity": self.identity_public.hex(), "proof": self.proof.hex(), "software": SOFTWARE}
         self.append("log_opened", facts=told | opened)
         self.policy = hashlib.sha256(rfc8785.dumps(dict(POLICY))).hexdigest()
-        self.append("policy_set", facts={"digest": self.policy, **POLICY})
+        self.append("policy_set", facts={"digest": self.policy, **_POLICY_FACTS})
 
     def sign(self, size: int | None = None) -> bytes:
         """Return the signed checkpoint over the entries so far, or the first ``size``."""
@@ -196,9 +219,13 @@ class Party:
 class Pair:
     """A bank and a platform that log their joint jobs; ``seed`` decides everything."""
 
-    def __init__(self, seed: str = "1", platform: str = "acme") -> None:
+    def __init__(
+        self, seed: str = "1", alter: Mapping[str, Callable[[Draft], Draft | None]] | None = None
+    ) -> None:
         self.bank = Party("bank", "first bank", seed)
-        self.platform = Party("platform", platform, seed)
+        self.platform = Party("platform", "acme", seed)
+        for role, change in (alter or {}).items():
+            self.side(role)[0].alter = change
         self._random = random.Random(f"pair {seed}")  # noqa: S311 - sizes of made-up sets
         self._seed = seed
         self._jobs = 0

@@ -75,24 +75,23 @@ class Bundles:
                 f"There is no file {file}.", hint="check the path", code="missing_file"
             ) from None
         except OSError as error:
-            raise UsageError(
-                f"{file} cannot be read: {error.strerror or type(error).__name__}.",
-                hint="check the file's permissions",
-                code="unreadable_file",
-            ) from None
+            raise _no_reading(str(file), error) from None
         except BundleFault as fault:
             raise unreadable(fault) from None
 
     def _lines(self, stream: BinaryIO, label: str, size: int) -> Iterator[bytes]:
-        if self._watch is None:
-            yield from lines_of(stream)
-            return
-        watch = self._watch
-        watch.begin()
-        for number, line in enumerate(lines_of(stream), start=1):
-            if number % _EVERY == 0:
-                watch.tell(label, number, stream.tell(), size)
-            yield line
+        try:
+            if self._watch is None:
+                yield from lines_of(stream)
+                return
+            watch = self._watch
+            watch.begin()
+            for number, line in enumerate(lines_of(stream), start=1):
+                if number % _EVERY == 0:
+                    watch.tell(label, number, stream.tell(), size)
+                yield line
+        except OSError as error:
+            raise _no_reading(label, error) from None
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
@@ -111,6 +110,14 @@ def _file_of(path: Path) -> Path:
         f"{path} is a folder without the file {BUNDLE_FILE}.",
         hint="name a bundle that `veiljoin audit export` wrote, or the folder of an evidence pack",
         code="bad_format",
+    )
+
+
+def _no_reading(name: str, error: OSError) -> UsageError:
+    return UsageError(
+        f"{name} cannot be read: {error.strerror or type(error).__name__}.",
+        hint="check the file's permissions and its disk",
+        code="unreadable_file",
     )
 
 

@@ -60,7 +60,7 @@ def add_audit(commands: Any) -> None:
         "--policy",
         type=Path,
         metavar="POLICY.toml",
-        help="hold contracts and budgets to the [limits] and [budget] of this file too",
+        help="hold contracts and budgets to the [limits] and the runs of [budget] in this file too",
     )
 
     export = _action(actions, "export", "write a bundle or a job's evidence pack", _export, _EXPORT)
@@ -75,6 +75,12 @@ def add_audit(commands: Any) -> None:
         help="open the commitments to the auditor: counts before thresholds, noise, numbers of rows",
     )
     export.add_argument(
+        "--log",
+        type=_number,
+        metavar="N",
+        help="an older log, which a restore has ended (default: the newest)",
+    )
+    export.add_argument(
         "--as", dest="actor", metavar="NAME", help="who exports (default: the login of this machine)"
     )
 
@@ -87,7 +93,7 @@ def add_audit(commands: Any) -> None:
     show.add_argument("--actor", metavar="NAME", help="only what this person, or node:NAME, did")
     show.add_argument("--type", metavar="TYPE", help="only entries of this type, such as decision")
     show.add_argument(
-        "--limit", type=_limit, default=100, metavar="N", help="the newest N of them (default 100; 0: all)"
+        "--limit", type=_number, default=100, metavar="N", help="the newest N of them (default 100; 0: all)"
     )
 
     page = _action(actions, "page", "make the page of an evidence pack from a bundle", _page, _PAGE)
@@ -125,9 +131,9 @@ def _moment(text: str) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _limit(text: str) -> int:
+def _number(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of entries")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""What a party hands to an auditor: its whole log as a bundle, or one job as an evidence pack. SPEC 9.
+"""What a party hands to an auditor: its whole log as a bundle, or one job as an evidence pack (audit/SPEC 9).
 
 Read from the store, line by line, as it was at the checkpoint that is signed now; a node may run meanwhile. Opened
 commitments are in it only where they are asked for.
@@ -55,14 +55,28 @@ Line = Mapping[str, Any]
 class Evidence:
     """The log of one party, to be exported: ``store`` has it, ``cosigning`` signs its newest checkpoint.
 
-    ``contracts`` are lines made by :func:`contract_line`. Raises ``UsageError`` where the store fails.
+    ``contracts`` are lines made by :func:`contract_line`. ``epoch`` is the number of a log that a restore has ended,
+    up to the last checkpoint that was signed then: to sign more of it would contradict what partners have seen.
+    Raises ``UsageError`` where the store fails, and for an epoch that it doesn't have.
     """
 
-    def __init__(self, store: Store, cosigning: Cosigning, contracts: Callable[[], Iterable[Line]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cosigning: Cosigning,
+        contracts: Callable[[], Iterable[Line]],
+        epoch: int | None = None,
+    ) -> None:
         self._store = store
         self._cosigning = cosigning
         self._log = cosigning.log
         self._contracts = contracts
+        self._ended = epoch is not None and epoch != cosigning.facts.epoch
+        facts = self._log.facts(epoch) if self._ended else cosigning.facts
+        if facts is None:
+            known = ", ".join(map(str, self._log.epochs()))
+            raise UsageError(f"There is no log {epoch} in this home.", hint=f"there is {known}")
+        self._facts = facts
 
     def note(self, actor: str, what: str) -> None:
         """Note in the log that ``actor`` exports ``what``: the export is in what it exports."""
@@ -71,15 +85,13 @@ class Evidence:
 
     def whole(self, *, details: bool = False) -> Iterator[bytes]:
         """Yield the lines of the bundle of the whole log."""
-        size, _ = self._cosigning.checkpoint()
-        facts = self._cosigning.facts
+        size, facts = self._size(), self._facts
         entries = ((leaf, data) for _, leaf, data in self._log.entries(facts.epoch, 0, size))
         return bundle.write(_header(facts, size, self._now()), entries, self._extras(size, details))
 
     def pack(self, job: str, *, details: bool = False) -> Iterator[bytes]:
         """Yield the lines of the evidence pack of ``job`` (its whole id). Raises ``UsageError`` for no entries."""
-        size, _ = self._cosigning.checkpoint()
-        facts = self._cosigning.facts
+        size, facts = self._size(), self._facts
         entries = list(self._log.entries(facts.epoch, 0, size, job=job))
         if not entries:
             raise UsageError(
@@ -95,10 +107,21 @@ class Evidence:
         extras = self._pack_extras(size, job, [(number, data) for number, _, data in entries], details)
         return bundle.write(header, pairs, extras)
 
+    def _size(self) -> int:
+        """Return how many entries are exported: those of the newest checkpoint, which is signed now if need be."""
+        if not self._ended:
+            return self._cosigning.checkpoint()[0]
+        sizes = [size for size, _ in self._log.checkpoints(self._facts.epoch)]
+        if not sizes:
+            raise UsageError(
+                "That log ended before any of it was signed.", hint="export the newest log, without --log"
+            )
+        return sizes[-1]
+
     # -- lines behind the entries
 
     def _extras(self, size: int, details: bool) -> Iterator[Line]:
-        epoch = self._cosigning.facts.epoch
+        epoch = self._facts.epoch
         for at, note in self._log.checkpoints(epoch):
             if at <= size:
                 yield bundle.checkpoint(at, note)
@@ -117,7 +140,7 @@ class Evidence:
     def _pack_extras(
         self, size: int, job: str, entries: list[tuple[int, bytes]], details: bool
     ) -> Iterator[Line]:
-        epoch = self._cosigning.facts.epoch
+        epoch = self._facts.epoch
         parsed = [(number, canonical.decode(data)) for number, data in entries]
         contracts = [line for line in self._contracts() if _job_of(line) == job]
         partners = self._partners_of(contracts)
@@ -152,7 +175,7 @@ class Evidence:
         known = self._cosigning.partner_logs()
         if not contracts:
             return known
-        other = other_side(self._cosigning.facts.role)
+        other = other_side(self._facts.role)
         parties = [parse_contract(_bytes_of(line)).identity(other) for line in contracts]
         return [partner for partner in known if partner.identity in parties]
 
@@ -182,7 +205,7 @@ class Evidence:
             yield bundle.evidence(partner.origin, row.reason, bytes(row.note))
 
     def _details(self, size: int, job: str | None) -> Iterator[Line]:
-        for number, salt, told in self._log.details(self._cosigning.facts.epoch, job=job):
+        for number, salt, told in self._log.details(self._facts.epoch, job=job):
             if number < size:
                 yield bundle.details(number, salt, json.loads(told))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,7 +52,9 @@ def entry_lines(lines: Sequence[bytes]) -> int:
     return sum(1 for line in lines[1:] if not line.startswith(b"{"))
 
 
-def renumbered(entries: Iterable[bytes], change: Callable[[dict[str, Any]], None] | None = None) -> list[bytes]:
+def renumbered(
+    entries: Iterable[bytes], change: Callable[[dict[str, Any]], None] | None = None
+) -> list[bytes]:
     """Return ``entries`` numbered from 0; ``change`` may alter each."""
     made = []
     for number, data in enumerate(entries):
@@ -85,8 +88,27 @@ def resigned(
         for size, note in notes.items():
             yield bundle.checkpoint(size, note)
         # Without details: those of entries that moved would tell at once.
-        yield from (
-            extra for extra in party.extras(partner, details=False) if extra["kind"] != "checkpoint"
-        )
+        yield from (extra for extra in party.extras(partner, details=False) if extra["kind"] != "checkpoint")
 
     return list(bundle.write(party.header(len(entries)), bundle.hashed(entries), extras()))
+
+
+def pack(party: Party, partner: Party, job: str) -> list[bytes]:
+    """Return the evidence pack of one job."""
+    sequences = [0, *(number for number, (_, each) in enumerate(party.types) if each == job)]
+    tree = party.tree
+    newest = max(party.checkpoints)
+
+    def extras() -> Iterator[dict[str, Any]]:
+        for extra in party.extras(partner):
+            named = extra.get("sequence")
+            if extra["kind"] != "details" or named in sequences:
+                yield extra
+        for sequence in sequences:
+            yield bundle.inclusion(sequence, newest, merkle.inclusion_proof(sequence, newest, tree.read))
+        for size in party.checkpoints:
+            if size != newest:
+                yield bundle.consistency(size, newest, merkle.consistency_proof(size, newest, tree.read))
+
+    header = dataclasses.replace(party.header(), pack=job)
+    return list(bundle.write(header, bundle.hashed(party.entries[number] for number in sequences), extras()))

@@ -150,7 +150,9 @@ def _fork(rng: random.Random, role: str) -> Deed:
     keep = rng.random() < 0.3
     lines = resigned(own, other, forged, keep=keep)
     given = [(role, lines)] if keep else _both(role, lines)
-    return Deed(f"fork {kind}, cosignatures {'kept' if keep else 'dropped'}", given, role, None if keep else first)
+    return Deed(
+        f"fork {kind}, cosignatures {'kept' if keep else 'dropped'}", given, role, None if keep else first
+    )
 
 
 def own_witnessed(role: str) -> int:
@@ -240,9 +242,16 @@ def _lie(rng: random.Random, role: str) -> Deed:
     elif kind == "twice":
         first = own.append("stream", job=job, shared=shared)
     elif kind == "foreign":
-        first = own.append("stream", job=again, shared=_of(streams, again) | {"name": "cell_sums", "count": 1})
+        first = own.append(
+            "stream", job=again, shared=_of(streams, again) | {"name": "cell_sums", "count": 1}
+        )
     elif kind == "unsaid":
-        gone = {"session": "0" * 32, "from": role, "to": other.role, "name": _own_points(streams, role, again)}
+        gone = {
+            "session": "0" * 32,
+            "from": role,
+            "to": other.role,
+            "name": _own_points(streams, role, again),
+        }
         first = own.append("stream", job=again, shared=_of(streams, again) | gone)
     elif kind == "clock":
         own.time -= 1_000_000

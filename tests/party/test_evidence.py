@@ -12,7 +12,10 @@ import pytest
 from audit.bundle import Bundle, Extra, lines_of
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.verify import verify
-from party.evidence import write_bundle, write_pack
+from party.auditlog import AuditLog
+from party.cosigning import Cosigning, LogSecrets, begin_log
+from party.evidence import Evidence, write_bundle, write_pack
+from party.identity import new_identity
 from psi.errors import UsageError
 from tests.party.evidence_pair import NAMES, LogPair
 from tests.party.jobs import job
@@ -157,3 +160,21 @@ def test_archive_is_the_same_each_time(pair: LogPair, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         write_pack(tmp_path / name / "job.zip", lines)
     assert (tmp_path / "a" / "job.zip").read_bytes() == (tmp_path / "b" / "job.zip").read_bytes()
+
+
+def test_log_that_a_restore_ended_can_be_exported(pair: LogPair) -> None:
+    contract = pair.agree(job())
+    pair.run_audience(contract)
+    signed = pair.sides["bank"].log.size()
+    pair.note("bank", "login", "ann", None, code=None)  # never signed, so nothing that the log can prove
+    store, secrets = pair.stores["bank"], LogSecrets(new_identity(), new_identity())
+    log, now = AuditLog(store), pair.clock.now.timestamp()
+    begin_log(log, secrets, pair.identities["bank"], "bank", "bank.2", "veiljoin 0", now)
+    cosigning = Cosigning(store, secrets, pair.clock)
+    old = read(Evidence(store, cosigning, pair.lines, 1).whole(), "bank")
+    assert (old.header.name, old.header.size) == ("bank", signed)
+    report = verify([old, read(pair.evidence("platform").whole(), "platform")])
+    assert report.passed, report.first
+    assert read(Evidence(store, cosigning, pair.lines).whole()).header.name == "bank.2"
+    with pytest.raises(UsageError, match="There is no log 3 in this home"):
+        Evidence(store, cosigning, pair.lines, 3)

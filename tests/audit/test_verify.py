@@ -1,0 +1,407 @@
+"""The verifier on logs that are well made and false: each lie is found by the check that is about it, at its entry.
+
+The lies are cosigned by an honest partner: integrity has nothing to find in them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import rfc8785
+
+from audit.bundle import Bundle
+from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.entry import Draft
+from audit.report import Problem, Report, State
+from audit.sentences import CHECKS, NOTES, PROBLEMS, REASONS, UNPROVEN
+from audit.verify import verify
+from tests.audit.synthetic_logs import KINDS, LABELS, Pair, bundles, check, closed, pack
+
+Alter = Callable[[Draft], Draft | None]
+
+
+def lying(kinds: tuple[str, ...], role: str, alter: Alter) -> Pair:
+    """Return a pair whose party of ``role`` writes what ``alter`` makes of it, and has it cosigned."""
+    pair = Pair("liar", {role: alter})
+    pair.jobs(kinds)
+    return pair
+
+
+def report_on(pair: Pair, **how: Any) -> Report:
+    """Verify both bundles of ``pair``."""
+    return check(*bundles(pair).items(), **how)
+
+
+def problems(report: Report) -> list[Problem]:
+    """Return all problems of a report."""
+    return [each for section in report.sections for one in section.checks for each in one.problems]
+
+
+def facts(draft: Draft, **changed: Any) -> Draft:
+    """Return ``draft`` with other facts."""
+    return dataclasses.replace(draft, facts={**draft.facts, **changed})
+
+
+def once(type: str, change: Alter, where: Callable[[Draft], bool] = lambda draft: True) -> Alter:
+    """Return what applies ``change`` to the first draft of ``type`` for which ``where`` holds."""
+    done: list[bool] = []
+
+    def alter(draft: Draft) -> Draft | None:
+        if done or draft.type != type or not where(draft):
+            return draft
+        done.append(True)
+        return change(draft)
+
+    return alter
+
+
+def release(name: str) -> Callable[[Draft], bool]:
+    """Return what is true of the decision on ``name``."""
+    return lambda draft: draft.facts["release"] == name
+
+
+def drop(draft: Draft) -> None:
+    """Write nothing."""
+
+
+def opened(**changed: Any) -> Alter:
+    """Return what changes the details of a decision."""
+    return lambda draft: dataclasses.replace(draft, details={**(draft.details or {}), **changed})
+
+
+def places(draft: Draft, **changed: Any) -> Draft:
+    """Return a decision whose first place says something else."""
+    told = dict(draft.details or {})
+    told["places"] = [{**told["places"][0], **changed}, *told["places"][1:]]
+    return dataclasses.replace(draft, details=told)
+
+
+# name -> kinds of jobs, who lies, how, and the code of the problem. The entry named has to be of the type in the fifth
+# place, where there is one.
+LIES: Mapping[str, tuple[tuple[str, ...], str, Alter, str, str | None]] = {
+    "the drafter approves": (
+        ("audience",), "bank",
+        once("job_approve", lambda draft: dataclasses.replace(draft, actor="mary")), "own_approval", "job_propose",
+    ),
+    "the node approves": (
+        ("audience",), "bank",
+        once("job_approve", lambda draft: dataclasses.replace(draft, actor="node:bank")), "own_approval", "job_propose",
+    ),
+    "a schedule that nobody approved": (
+        ("audience",), "bank",
+        once("job_approve", lambda draft: dataclasses.replace(draft, actor="schedule:" + "0" * 32)),
+        "own_approval", "job_propose",
+    ),
+    "nobody approves": (("audience",), "bank", once("job_approve", drop), "not_approved", "job_propose"),
+    "another contract is approved": (
+        ("audience",), "bank", once("job_approve", lambda draft: facts(draft, digest="0" * 64)),
+        "not_approved", "job_propose",
+    ),
+    "an edit behind the approval": (
+        ("audience",), "bank",
+        once("job_approve", lambda draft: Draft(
+            "job_void", "mary", draft.job, {"digest": draft.facts["digest"]}
+        )),
+        "not_approved", "job_propose",
+    ),
+    "no draft": (("audience",), "bank", once("job_draft", drop), "no_draft", "job_propose"),
+    "the bank accepts for the platform": (
+        ("audience",), "platform",
+        once("job_accept", lambda draft: dataclasses.replace(draft, actor="partner:first bank")),
+        "nobody_accepted", "job_accept",
+    ),
+    "no acceptance": (("audience",), "bank", once("job_accept", drop), "unsigned", None),
+    "another contract is accepted": (
+        ("audience",), "bank", once("job_accept", lambda draft: facts(draft, digest="0" * 64)),
+        "no_contract", "job_accept",
+    ),
+    "a signature is wrong": (
+        ("audience",), "platform", once("job_propose", lambda draft: facts(draft, signature="0" * 128)),
+        "signature", "job_propose",
+    ),
+    "another dataset": (
+        ("audience",), "bank", once("dataset_used", lambda draft: facts(draft, dataset="other")),
+        "other_dataset", "dataset_used",
+    ),
+    "the dataset is not named": (("audience",), "bank", once("dataset_used", drop), "dataset_unnamed", "stream"),
+    "no decision on points": (
+        ("audience",), "bank", once("decision", drop, release("points")), "no_decision", "stream",
+    ),
+    "no decision on sums": (
+        ("measure",), "platform", once("decision", drop, release("sums")), "no_decision", "stream",
+    ),
+    "a refusal and yet it goes on": (
+        ("audience",), "bank",
+        once("decision", lambda draft: facts(draft, outcome="refuse", code="over_limit"), release("tokens")),
+        "no_decision", "stream",
+    ),
+    "no decision on the result": (
+        ("audience",), "platform", once("decision", drop, release("result")), "no_decision", "result_released",
+    ),
+    "lower thresholds": (
+        ("audience",), "bank", once("decision", lambda draft: facts(draft, min_group=49)), "other_thresholds", "decision",
+    ),
+    "less noise": (
+        ("noised",), "bank", once("decision", lambda draft: facts(draft, epsilon="1/1")), "other_thresholds", "decision",
+    ),
+    "decided twice": (
+        ("audience",), "bank",
+        once("decision", lambda draft: facts(draft, release="points"), release("tokens")), "decided_twice", "decision",
+    ),
+    "nothing was spent": (("audience",), "bank", once("budget_spent", drop), "not_spent", "decision"),
+    "over the budget": (
+        ("audience",), "bank", once("budget_spent", lambda draft: facts(draft, runs=10**6 + 1)),
+        "over_budget", "budget_spent",
+    ),
+    "over epsilon": (
+        ("noised",), "bank", once("budget_spent", lambda draft: facts(draft, epsilon_spent="1000001/1")),
+        "over_epsilon", "budget_spent",
+    ),
+    "counted too low": (
+        ("noised", "noised"), "bank",
+        once("budget_spent", lambda draft: facts(draft, runs=1), lambda draft: draft.facts["runs"] == 2),
+        "miscounted", "budget_spent",
+    ),
+    "epsilon counted too low": (
+        ("noised", "noised"), "bank",
+        once("budget_spent", lambda draft: facts(draft, epsilon_spent="1/2"), lambda draft: draft.facts["runs"] == 2),
+        "miscounted", "budget_spent",
+    ),
+    "another budget than the policy's": (
+        ("audience",), "bank", once("budget_spent", lambda draft: facts(draft, limit=10**6 - 1)),
+        "other_budget", "budget_spent",
+    ),
+    "shown to who may not read": (
+        ("audience",), "bank", once("result_released", lambda draft: facts(draft, to="bank")),
+        "wrong_reader", "result_released",
+    ),
+    "a policy that says something else": (
+        ("audience",), "bank", once("policy_set", lambda draft: facts(draft, unwitnessed="open")),
+        "policy_facts", "policy_set",
+    ),
+    "a looser contract than the policy": (
+        ("audience",), "bank", once("policy_set", lambda draft: facts(draft, min_group=60)), "looser", "job_propose",
+    ),
+    "a small set passes": (
+        ("audience",), "bank", once("decision", opened(peer_persons=12)), "size_out_of_range", "decision",
+    ),
+    "details of something else": (
+        ("audience",), "bank", once("decision", lambda draft: dataclasses.replace(draft, details={"rows": 3})),
+        "details_form", "decision",
+    ),
+    "a small group passes": (
+        ("measure",), "bank", once("decision", lambda draft: places(draft, passes=1), release("table")),
+        "threshold", "decision",
+    ),
+    "a small group passes at the group holder": (
+        ("measure",), "platform", once("decision", lambda draft: places(draft, passes=1), release("sums")),
+        "threshold", "decision",
+    ),
+    "noise where there is none": (
+        ("measure",), "bank", once("decision", lambda draft: places(draft, noise_on_matched=1), release("table")),
+        "details_form", "decision",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_is_found_by_the_check_that_is_about_it(name: str) -> None:
+    kinds, role, alter, code, kind = LIES[name]
+    pair = lying(kinds, role, alter)
+    report = report_on(pair)
+    found = [each for each in problems(report) if each.code == code]
+    assert found, [each.text() for each in problems(report)]
+    assert {each.place.bundle for each in found} == {LABELS[role]}
+    if kind is not None and found[0].place.number is not None:
+        assert pair.side(role)[0].types[found[0].place.number][0] == kind
+    assert not any(each.problems for each in report.sections[0].checks)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_honest_job_of_every_kind_passes_and_is_counted(kind: str) -> None:
+    pair = Pair(kind)
+    pair.jobs([kind, kind])
+    for details in (True, False):
+        told = {
+            role: list(own.bundle(other, details=details))
+            for role, (own, other) in {role: pair.side(role) for role in ("bank", "platform")}.items()
+        }
+        report = check(*told.items())
+        assert report.passed, [each.text() for each in problems(report)]
+        states = {one.id: one.state for section in report.sections for one in section.checks}
+        assert states["thresholds"] is (State.PASSED if details else State.NOT_CHECKED)
+    counts = {one.id: one.counts for section in report.sections for one in section.checks}
+    assert counts["jobs"] == {"jobs": 2, "finished": 2}
+    assert counts["entries"]["entries"] == len(pair.platform.entries)
+    assert counts["contracts"] == {"contracts": 2, "signatures": 4}
+
+
+def test_an_own_result_may_be_shown_unwitnessed_where_the_policy_says_so() -> None:
+    pair = Pair("open")
+    job = pair.jobs(["audience"])[0]
+    lines = bundles(pair)["platform"]
+    # The cosignatures of all checkpoints behind the decision on the result are missing.
+    platform = pair.platform
+    decided = max(
+        number
+        for number, data in enumerate(platform.entries)
+        if json.loads(data)["job"] == job and json.loads(data)["facts"].get("release") == "result"
+    )
+    bare = []
+    for line in lines:
+        said = json.loads(line) if line.startswith(b"{") else {}
+        if said.get("kind") == "checkpoint" and said["size"] > decided:
+            said["note"] = said["note"].rsplit("\n", 2)[0] + "\n"
+            line = rfc8785.dumps(said) + b"\n"
+        bare.append(line)
+    report = check(("platform", closed(bare)))
+    assert {each.code for each in problems(report)} == {"not_cosigned_before"}
+    [problem] = problems(report)
+    assert problem.place.number is not None
+    assert platform.types[problem.place.number][0] == "result_released"
+
+
+def test_releases_before_a_cosignature_are_found() -> None:
+    pair = Pair("early")
+    pair.jobs(["measure"])
+    for role, lines in bundles(pair).items():
+        bare = []
+        for line in lines:
+            said = json.loads(line) if line.startswith(b"{") else {}
+            if said.get("kind") == "checkpoint":
+                said["note"] = said["note"].rsplit("\n", 2)[0] + "\n"
+                line = rfc8785.dumps(said) + b"\n"
+            bare.append(line)
+        report = check((role, closed(bare)))
+        sent = [each for each in problems(report) if each.code == "not_cosigned_before"]
+        own = sum(
+            b'"from":"%s"' % role.encode() in data
+            and not any(name in data for name in (b"announce", b"nonce", b"verdict"))
+            for data in pair.side(role)[0].entries
+        )
+        assert len(sent) == own + 1  # and the result
+
+
+def test_one_bundle_says_what_only_two_can_show() -> None:
+    pair = Pair("one")
+    pair.jobs(["overlap"])
+    lines = bundles(pair)
+    alone, both = check(("bank", lines["bank"])), check(*lines.items())
+    assert alone.passed
+    assert both.passed
+    assert {each.reason for each in alone.sections[1].checks} == {"one_bundle"}
+    assert "dropped_tail" in alone.to_json()["unproven"]
+    assert "dropped_tail" not in both.to_json()["unproven"]
+    assert any("dropped" in line for line in alone.lines())
+
+
+def test_two_bundles_that_are_not_of_partners_are_told() -> None:
+    one, other = (bundles(Pair(seed)) for seed in ("one", "other"))
+    assert check(("bank", one["bank"]), ("platform", other["platform"])).first
+    twice = check(("bank", one["bank"]), ("bank", one["bank"]))
+    assert [each.code for each in problems(twice)] == ["same_log"]
+    with pytest.raises(ValueError, match="one or two"):
+        verify([])
+
+
+def _evidence(size_of_known: bool) -> tuple[Pair, bytes]:
+    """Return a pair, and a checkpoint that the platform signed over another log."""
+    pair = Pair("fork")
+    pair.jobs(["audience"])
+    sizes = [size for size, _ in pair.bank.witnessed]
+    size = sizes[-1] if size_of_known else sizes[-1] - 1
+    return pair, sign_checkpoint(Checkpoint(pair.platform.origin, size, b"\1" * 32), pair.platform.signer)
+
+
+def test_a_refused_fork_of_a_cosigned_size_convicts_from_one_bundle() -> None:
+    pair, note = _evidence(True)
+    pair.bank.evidence.append(("fork", note))
+    lines = bundles(pair)
+    for told in ([("bank", lines["bank"])], list(lines.items())):
+        [problem] = problems(check(*told))
+        assert (problem.code, problem.params["name"]) == ("fork", "acme")
+
+
+def test_a_refused_fork_of_another_size_is_judged_by_the_other_bundle() -> None:
+    pair, note = _evidence(False)
+    pair.bank.evidence.append(("fork", note))
+    lines = bundles(pair)
+    assert [each.code for each in problems(check(("bank", lines["bank"])))] == ["fork_told"]
+    assert [each.code for each in problems(check(*lines.items()))] == ["fork_told", "fork"]
+
+
+def test_evidence_against_an_honest_log_is_refused() -> None:
+    pair, _ = _evidence(False)
+    size = max(size for size, _ in pair.bank.witnessed)
+    pair.bank.evidence.append(("fork", pair.platform.sign(size - 1)))
+    assert [each.code for each in problems(report_on(pair))] == ["fork_told", "false_evidence"]
+    cosigned, _ = _evidence(False)
+    cosigned.bank.evidence.append(("fork", cosigned.platform.sign(size)))
+    assert "false_evidence" in {each.code for each in problems(report_on(cosigned))}
+    stranger, _ = _evidence(False)
+    stranger.bank.evidence.append(("fork", stranger.bank.sign()))
+    assert "false_evidence" in {each.code for each in problems(report_on(stranger))}
+
+
+def test_a_given_policy_is_held_against_contracts_and_budgets() -> None:
+    pair = Pair("policy", {"bank": once("dataset_used", lambda draft: facts(draft, basis=None))})
+    pair.jobs(["noised"])
+    assert report_on(pair, policy={"limits": {"min_group": 50, "epsilon": 0.5}, "budget": {}}).passed
+    assert report_on(pair, policy={"audit": {"unwitnessed": "closed"}}).passed
+    for policy, code in (
+        ({"limits": {"min_group": 51}}, "looser"),
+        ({"limits": {"max_set": 999_999}}, "looser"),
+        ({"limits": {"epsilon": 0.25}}, "looser"),
+        ({"budget": {"runs": 10}}, "over_budget"),
+        ({"audit": {"basis": "required"}}, "no_basis"),
+    ):
+        assert {each.code for each in problems(report_on(pair, policy=policy))} == {code}
+
+
+def test_a_pack_is_checked_by_its_proofs() -> None:
+    pair = Pair("pack")
+    jobs = pair.jobs(["measure", "audience"])
+    packs = {role: pack(*pair.side(role), jobs[0]) for role in ("bank", "platform")}
+    both = check(*packs.items())
+    assert both.passed, [each.text() for each in problems(both)]
+    for role, lines in packs.items():
+        assert check((role, lines)).passed
+        for kind, code in (("inclusion", "no_proof"), ("consistency", "no_proof")):
+            number = max(n for n, line in enumerate(lines) if b'"kind":"%s"' % kind.encode() in line)
+            without = closed([*lines[:number], *lines[number + 1 :]])
+            assert [each.code for each in problems(check((role, without)))] == [code]
+            said = json.loads(lines[number])
+            said["proof"][0] = "0" * 64
+            false = closed([*lines[:number], rfc8785.dumps(said) + b"\n", *lines[number + 1 :]])
+            assert "proof" in {each.code for each in problems(check((role, false)))}
+
+
+def test_every_word_of_a_report_is_there_in_both_languages() -> None:
+    kinds, role, alter, _, _ = LIES["over the budget"]
+    for report in (report_on(lying(kinds, role, alter)), check(("bank", bundles(Pair("x"))["bank"]))):
+        for language in ("en", "zh"):
+            text = "\n".join(report.lines(language))
+            assert "{" not in text
+        assert json.loads(json.dumps(report.to_json()))["verdict"] == (
+            "passed" if report.passed else "failed"
+        )
+    for table in (CHECKS, PROBLEMS, NOTES, REASONS, UNPROVEN):
+        for en, zh in table.values():
+            assert en.isascii()
+            assert not zh.isascii()
+
+
+def test_a_report_quotes_nothing_out_of_an_entry() -> None:
+    canary = "13800138000"
+    kinds, role, _, _, _ = LIES["another dataset"]
+    pair = lying(kinds, role, once("dataset_used", lambda draft: facts(draft, dataset=canary)))
+    assert canary not in json.dumps(report_on(pair).to_json())
+    line = b"0" * 64 + b' {"actor":"' + canary.encode() + b'"}\n'
+    lines = bundles(pair)["bank"]
+    told = verify([Bundle("x", [lines[0], line, *lines[2:]])])
+    assert not told.passed
+    assert canary not in json.dumps(told.to_json())

@@ -39,7 +39,15 @@ AGREEMENT: Final = frozenset(
 COURSE: Final = frozenset(
     (
         *("dataset_used", "job_start", "job_retry", "job_fail", "job_cancel", "job_expire", "job_finish"),
-        *("seed_kept", "result_released", "result_read", "result_purged", "result_closed"),
+        *(
+            "key_created",
+            "key_destroyed",
+            "seed_kept",
+            "result_released",
+            "result_read",
+            "result_purged",
+            "result_closed",
+        ),
     )
 )
 

@@ -86,6 +86,8 @@ class Party:
     policy: str | None = None
     runs: int = 0
     time: int = START
+    # What its policy says of results that the partner didn't cosign.
+    unwitnessed: str = "closed"
     alter: Callable[[Draft], Draft | None] = lambda draft: draft
 
     def __post_init__(self) -> None:
@@ -147,11 +149,16 @@ class Party:
 
     def open(self) -> None:
         """Write what a log begins with: its keys and the policy."""
-        told = {"log_key": self.signer.verifier, "witness_key": self.cosigner.verifier}
+        keyed = {"log_key": self.signer.verifier, "witness_key": self.cosigner.verifier}
         opened = {"identity": self.identity_public.hex(), "proof": self.proof.hex(), "software": SOFTWARE}
-        self.append("log_opened", facts=told | opened)
-        self.policy = hashlib.sha256(rfc8785.dumps(dict(POLICY))).hexdigest()
-        self.append("policy_set", facts={"digest": self.policy, **_POLICY_FACTS})
+        self.append("log_opened", facts=keyed | opened)
+        self.policy = hashlib.sha256(rfc8785.dumps(self.effective())).hexdigest()
+        told = {**_POLICY_FACTS, "unwitnessed": self.unwitnessed}
+        self.append("policy_set", facts={"digest": self.policy, **told})
+
+    def effective(self) -> dict[str, Any]:
+        """Return the policy in force, as a node attaches it."""
+        return {**POLICY, "audit": {**POLICY["audit"], "unwitnessed": self.unwitnessed}}
 
     def sign(self, size: int | None = None) -> bytes:
         """Return the signed checkpoint over the entries so far, or the first ``size``."""
@@ -209,7 +216,7 @@ class Party:
             yield bundle.evidence(partner.origin, reason, note)
         if details:
             yield from self.details
-        yield bundle.policy(POLICY)
+        yield bundle.policy(self.effective())
 
     def bundle(self, partner: Party, *, details: bool = True) -> Iterator[bytes]:
         """Yield the lines of this party's bundle."""
@@ -220,12 +227,16 @@ class Pair:
     """A bank and a platform that log their joint jobs; ``seed`` decides everything."""
 
     def __init__(
-        self, seed: str = "1", alter: Mapping[str, Callable[[Draft], Draft | None]] | None = None
+        self,
+        seed: str = "1",
+        alter: Mapping[str, Callable[[Draft], Draft | None]] | None = None,
+        unwitnessed: str = "closed",
     ) -> None:
         self.bank = Party("bank", "first bank", seed)
         self.platform = Party("platform", "acme", seed)
         for role, change in (alter or {}).items():
             self.side(role)[0].alter = change
+        self.bank.unwitnessed = self.platform.unwitnessed = unwitnessed
         self._random = random.Random(f"pair {seed}")  # noqa: S311 - sizes of made-up sets
         self._seed = seed
         self._jobs = 0
@@ -265,9 +276,26 @@ class Pair:
     def fill(self, role: str, entries: int) -> None:
         """Append entries that belong to no job until the log of ``role`` has ``entries``, and cosign it."""
         own, other = self.side(role)
+        digest = _seeded(self._seed, "filling").hex()
+        others: Sequence[tuple[str, dict[str, Any]]] = (
+            ("login", {"code": None}),
+            (
+                "dataset_changed",
+                {"dataset": "segment", "schema": digest, "form": "phone", "basis": "consent"},
+            ),
+            ("access_refused", {"partner": other.name, "code": "peer_identity"}),
+            (
+                "certificate_renewed",
+                {"partner": other.name, "serial": "7a", "digest": digest, "until": START},
+            ),
+            ("preflight", {"digest": digest, "own": "ready", "peer": None}),
+        )
         while len(own.entries) < entries:
             number = len(own.entries)
-            own.append("login", f"user{number % 40}", facts={"code": None})
+            kind, facts = others[number % len(others)]
+            own.append(kind, f"user{number % 40}", facts=facts)
+            if number % 1_000 == 0:
+                own.checkpoint(other)
         own.checkpoint(other)
 
     def _next(self) -> str:

@@ -43,7 +43,7 @@ def export(arguments: argparse.Namespace) -> int:
     with Node.open(arguments.home) as node:
         store = node.home.store
         evidence = Evidence(store, node.log.cosigning(), lambda: contracts_of(store), arguments.log)
-        what = "log" if arguments.job is None else "job"
+        what = "whole_log" if arguments.job is None else "evidence_pack"
         job = None if arguments.job is None else jobs_of(node).find(arguments.job).id
         evidence.note(who, f"{what}_with_details" if arguments.details else what)
         if job is None:

@@ -192,6 +192,33 @@ def nodes(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def audit(arguments: argparse.Namespace) -> int:
+    """Run ``veiljoin bench audit``; returns the exit status."""
+    from bench.audit import SMALLEST, bench_audit
+
+    for option, least in (("entries", SMALLEST), ("jobs", 0)):
+        if getattr(arguments, option) < least:
+            raise UsageError(
+                f"--{option} {getattr(arguments, option)} is out of range.", hint=f"use {least} or more"
+            )
+    with tempfile.TemporaryDirectory(prefix="veiljoin-bench-") as scratch:
+        figures = bench_audit(arguments.entries, arguments.jobs, Path(scratch))
+    told = figures.as_data()
+    if arguments.json:
+        print(json.dumps(told))
+        return 0
+    print(
+        f"{figures.entries:,} entries, {figures.jobs:,} jobs and {figures.checkpoints:,} checkpoints among them, "
+        f"{figures.bytes / 1e6:,.0f} MB"
+    )
+    print(
+        f"verified in           {figures.seconds:8.1f} s, {figures.processor_seconds:.1f} s of one processor"
+    )
+    print(f"entries per second    {told['entries_per_second']:8,}")
+    print(f"peak memory           {figures.peak_memory_mb:8.0f} MB")
+    return 0
+
+
 def _tell_nodes(figures: NodeFigures) -> None:
     told = figures.as_data()
     print(

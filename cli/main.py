@@ -165,6 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     nodes.add_argument("--out", type=Path, metavar="FOLDER", help="keep homes, data and logs here")
     nodes.add_argument("--json", action="store_true", help="print JSON")
     nodes.set_defaults(run=_bench_nodes)
+    audit = benches.add_parser("audit", help="the offline verifier on a large made-up log bundle")
+    audit.add_argument("--entries", type=int, default=1_000_000, metavar="N", help="entries of the log")
+    audit.add_argument("--jobs", type=int, default=1_000, metavar="N", help="joint jobs among them")
+    audit.add_argument("--json", action="store_true", help="print one JSON object")
+    audit.set_defaults(run=_bench_audit)
     measure = benches.add_parser("measure", help="a whole grouped sum with windows, by phase")
     measure.add_argument(
         "--rows", type=int, default=1_000_000, help="persons at the platform (default 1000000)"
@@ -298,6 +303,12 @@ def _bench_nodes(arguments: argparse.Namespace) -> int:
     from cli.bench import nodes
 
     return nodes(arguments)
+
+
+def _bench_audit(arguments: argparse.Namespace) -> int:
+    from cli.bench import audit
+
+    return audit(arguments)
 
 
 def _bench_measure(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Two parties' logs for tests: those of ``bench.synthetic_logs``, and bundles made again after something was changed."""
+"""Two parties' logs for tests: those of ``bench.synthetic_logs``, and bundles made anew after a change."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def resigned(
 ) -> list[bytes]:
     """Return the bundle of a party that wrote its log anew and signed every checkpoint again with its own key.
 
-    It cannot cosign for ``partner``: with ``keep`` it leaves the old cosignatures in their places, else it drops them.
+    It cannot cosign for ``partner``: with ``keep`` it leaves the old cosignatures in their places, else it drops
+    them.
     """
     tree = merkle.Tree()
     tree.extend([merkle.leaf_hash(data) for data in entries])

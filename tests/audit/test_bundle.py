@@ -85,14 +85,15 @@ def test_a_file_that_is_cut_is_refused(lines: list[bytes], kept: int) -> None:
 
 
 def test_lines_of_no_kind_and_of_another_shape_are_refused(lines: list[bytes]) -> None:
-    for line, what in (
+    told: tuple[tuple[dict[str, Any], str], ...] = (
         ({"kind": "gossip"}, "kind"),
         ({"kind": "policy", "digest": "0" * 64}, "policy is missing"),
         ({"kind": "policy", "digest": "0" * 64, "policy": {}, "more": 1}, "does not know"),
         ({"kind": "inclusion", "sequence": 0, "size": 1, "proof": ["00"]}, "proof"),
         ({"kind": "evidence", "log": "x", "reason": "fork", "note": ""}, "log"),
         ({"policy": {}}, "kind"),
-    ):
+    )
+    for line, what in told:
         fault = _faults([*lines[:-1], rfc8785.dumps(line) + b"\n", lines[-1]])
         assert (fault.line, what in fault.what) == (len(lines), True)
 

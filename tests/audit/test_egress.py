@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from audit.contracts import read
+from audit.contracts import decoded, read
 from audit.entry import Draft
 from tests.audit.synthetic_logs import KINDS, LABELS, Pair
 from tests.audit.test_verify import Alter, drop, lying, once, problems, report_on
@@ -54,7 +55,8 @@ LIES: Mapping[str, tuple[str, bool, Alter, Callable[[Draft], bool], str]] = {
     "half a ciphertext": ("measure", True, _shared(count=1, bytes=256), _named("value_sums"), "wrong_bytes"),
     "too few": ("audience", True, _shared(count=3, bytes=96), _named("sender_points"), "out_of_limits"),
     "too many": (
-        "audience", True, _shared(count=10**6 + 1, bytes=32 * (10**6 + 1)), _named("sender_points"), "out_of_limits",
+        "audience", True, _shared(count=10**6 + 1, bytes=32 * (10**6 + 1)), _named("sender_points"),
+        "out_of_limits",
     ),
     "fewer tokens than points": (
         "audience", True, _shared(count=55, bytes=16 * 55), _named("receiver_tokens"), "counts_differ",
@@ -63,7 +65,9 @@ LIES: Mapping[str, tuple[str, bool, Alter, Callable[[Draft], bool], str]] = {
     "no table": ("measure", True, drop, _named("table"), "incomplete"),
     "a stream in one log only": ("audience", False, drop, _named("sender_points"), "stream_missing"),
     "another digest": ("audience", False, _shared(sha256="0" * 64), _named("receiver_tokens"), "streams_differ"),
-    "another digest of a single message": ("measure", False, _shared(sha256="0" * 64), _named("verdict"), "streams_differ"),
+    "another digest of a single message": (
+        "measure", False, _shared(sha256="0" * 64), _named("verdict"), "streams_differ",
+    ),
     "another session": ("audience", False, _shared(session="0" * 32), _named("sender_points"), "stream_missing"),
 }  # fmt: skip
 
@@ -86,8 +90,6 @@ def test_a_stream_that_stands_twice_is_found() -> None:
     pair = Pair("twice")
     pair.jobs(["audience"])
     again = next(data for data in pair.bank.entries if b"sender_points" in data)
-    import json
-
     said = json.loads(again)
     number = pair.bank.append("stream", job=said["job"], shared=said["shared"])
     pair.bank.checkpoint(pair.platform)
@@ -99,8 +101,6 @@ def test_a_stream_that_stands_twice_is_found() -> None:
 def test_the_flows_of_a_contract_are_those_of_its_kind(kind: str) -> None:
     pair = Pair("flows")
     pair.jobs([kind])
-    from audit.contracts import decoded
-
     contract = read(decoded(pair.bank.contracts[0]["contract"]))
     streams = {(flow.name, flow.sender, flow.element) for flow in contract.flows.values() if flow.element}
     both = {("sender_tokens", "platform", 16)} if kind == "both" else set()
@@ -119,3 +119,22 @@ def test_what_left_each_side_is_what_its_streams_add_up_to() -> None:
         sent = [data for data in own.entries if b'"from":"%s"' % each.side.encode() in data]
         sizes = [int(data.split(b'"bytes":')[1].split(b",")[0]) for data in sent if each.job.encode() in data]
         assert each.bytes == sum(sizes)
+
+
+def test_a_finished_job_without_any_stream_is_found() -> None:
+    pair = lying(("audience",), "bank", lambda draft: None if draft.type == "stream" else draft)
+    assert "no_stream" in {each.code for each in problems(report_on(pair))}
+
+
+def test_a_stream_under_another_job_is_found_in_both_ways() -> None:
+    jobs: list[str] = []
+
+    def alter(draft: Draft) -> Draft:
+        if draft.type == "job_start" and draft.job is not None:
+            jobs.append(draft.job)
+        if draft.shared is None or draft.job != jobs[0] or draft.shared["name"] != "sender_points":
+            return draft
+        return dataclasses.replace(draft, job=jobs[1], shared={**draft.shared, "job": jobs[1]})
+
+    pair = lying(("audience", "overlap"), "bank", alter)
+    assert {"other_job", "mixed"} <= {each.code for each in problems(report_on(pair))}

@@ -34,7 +34,14 @@ def made(kind: str, **changed: Any) -> bytes:
     """Return an entry of ``kind``; ``changed`` are arguments of ``build``."""
     shared = SHARED if EVENTS[kind].shared else None
     draft = Draft(kind, "mary", JOB, facts_of(kind), shared)
-    told = {"log": LOG, "role": "bank", "sequence": 7, "time": 5, "policy": None, "commit": None}
+    told: dict[str, Any] = {
+        "log": LOG,
+        "role": "bank",
+        "sequence": 7,
+        "time": 5,
+        "policy": None,
+        "commit": None,
+    }
     return build(draft, **(told | changed))
 
 

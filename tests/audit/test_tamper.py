@@ -39,8 +39,8 @@ _KINDS = ("audience", "both", "noised")
 class Deed:
     """What was done: the bundles as the auditor gets them, and where the first bad entry may be.
 
-    ``first`` is the entry that was tampered with, ``exact`` whether it has to be named itself; ``None`` where no entry
-    was, but a line behind them or the header.
+    ``first`` is the entry that was tampered with, ``None`` where it was a line behind them or the header; ``exact``
+    says that it has to be named itself.
     """
 
     name: str
@@ -272,7 +272,7 @@ def _of(streams: list[dict[str, Any]], job: str) -> dict[str, Any]:
 
 def _own_points(streams: list[dict[str, Any]], role: str, job: str) -> str:
     return next(
-        each["name"]
+        str(each["name"])
         for each in streams
         if each["job"] == job and each["from"] == role and each["name"].endswith("_points")
     )

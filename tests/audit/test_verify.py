@@ -14,8 +14,10 @@ import pytest
 import rfc8785
 
 from audit.bundle import Bundle
-from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.checkpoint import Checkpoint, Cosigner, sign_checkpoint
 from audit.entry import Draft
+from audit.keys import certify
+from audit.note import Signer, parse_verifier
 from audit.report import Problem, Report, State
 from audit.sentences import CHECKS, NOTES, PROBLEMS, REASONS, UNPROVEN
 from audit.verify import verify
@@ -80,8 +82,7 @@ def places(draft: Draft, **changed: Any) -> Draft:
     return dataclasses.replace(draft, details=told)
 
 
-# name -> kinds of jobs, who lies, how, and the code of the problem. The entry named has to be of the type in the fifth
-# place, where there is one.
+# name -> kinds of jobs, who lies, how, the code of the problem, the type of the entry that has to be named (or none).
 LIES: Mapping[str, tuple[tuple[str, ...], str, Alter, str, str | None]] = {
     "the drafter approves": (
         ("audience",), "bank",
@@ -89,7 +90,8 @@ LIES: Mapping[str, tuple[tuple[str, ...], str, Alter, str, str | None]] = {
     ),
     "the node approves": (
         ("audience",), "bank",
-        once("job_approve", lambda draft: dataclasses.replace(draft, actor="node:bank")), "own_approval", "job_propose",
+        once("job_approve", lambda draft: dataclasses.replace(draft, actor="node:bank")),
+        "own_approval", "job_propose",
     ),
     "a schedule that nobody approved": (
         ("audience",), "bank",
@@ -143,14 +145,17 @@ LIES: Mapping[str, tuple[tuple[str, ...], str, Alter, str, str | None]] = {
         ("audience",), "platform", once("decision", drop, release("result")), "no_decision", "result_released",
     ),
     "lower thresholds": (
-        ("audience",), "bank", once("decision", lambda draft: facts(draft, min_group=49)), "other_thresholds", "decision",
+        ("audience",), "bank", once("decision", lambda draft: facts(draft, min_group=49)),
+        "other_thresholds", "decision",
     ),
     "less noise": (
-        ("noised",), "bank", once("decision", lambda draft: facts(draft, epsilon="1/1")), "other_thresholds", "decision",
+        ("noised",), "bank", once("decision", lambda draft: facts(draft, epsilon="1/1")),
+        "other_thresholds", "decision",
     ),
     "decided twice": (
         ("audience",), "bank",
-        once("decision", lambda draft: facts(draft, release="points"), release("tokens")), "decided_twice", "decision",
+        once("decision", lambda draft: facts(draft, release="points"), release("tokens")),
+        "decided_twice", "decision",
     ),
     "nothing was spent": (("audience",), "bank", once("budget_spent", drop), "not_spent", "decision"),
     "over the budget": (
@@ -240,43 +245,44 @@ def test_an_honest_job_of_every_kind_passes_and_is_counted(kind: str) -> None:
     assert counts["contracts"] == {"contracts": 2, "signatures": 4}
 
 
-def test_an_own_result_may_be_shown_unwitnessed_where_the_policy_says_so() -> None:
-    pair = Pair("open")
-    job = pair.jobs(["audience"])[0]
-    lines = bundles(pair)["platform"]
-    # The cosignatures of all checkpoints behind the decision on the result are missing.
-    platform = pair.platform
-    decided = max(
-        number
-        for number, data in enumerate(platform.entries)
-        if json.loads(data)["job"] == job and json.loads(data)["facts"].get("release") == "result"
-    )
+def uncosigned(lines: list[bytes], after: int) -> list[bytes]:
+    """Return a bundle without the cosignatures of checkpoints that are larger than ``after``."""
     bare = []
     for line in lines:
         said = json.loads(line) if line.startswith(b"{") else {}
-        if said.get("kind") == "checkpoint" and said["size"] > decided:
+        if said.get("kind") == "checkpoint" and said["size"] > after:
             said["note"] = said["note"].rsplit("\n", 2)[0] + "\n"
             line = rfc8785.dumps(said) + b"\n"
         bare.append(line)
-    report = check(("platform", closed(bare)))
-    assert {each.code for each in problems(report)} == {"not_cosigned_before"}
-    [problem] = problems(report)
-    assert problem.place.number is not None
-    assert platform.types[problem.place.number][0] == "result_released"
+    return closed(bare)
+
+
+def test_a_result_without_a_cosignature_is_shown_only_where_the_policy_says_so() -> None:
+    refused = {"partner": "first bank", "size": 1, "code": "withheld"}
+    for unwitnessed, noted, code in (
+        ("closed", True, "not_cosigned_before"),
+        ("open", False, "not_cosigned_before"),
+        ("open", True, None),
+    ):
+        pair = Pair("open", unwitnessed=unwitnessed)
+        platform = pair.platform
+        if noted:
+            platform.append("cosign_refused", facts=refused)
+        pair.jobs(["audience"])
+        decided = max(number for number, data in enumerate(platform.entries) if b'"release":"result"' in data)
+        report = check(("platform", uncosigned(bundles(pair)["platform"], decided)))
+        found = problems(report)
+        assert [each.code for each in found] == ([] if code is None else [code])
+        for each in found:
+            assert each.place.number is not None
+            assert platform.types[each.place.number][0] == "result_released"
 
 
 def test_releases_before_a_cosignature_are_found() -> None:
     pair = Pair("early")
     pair.jobs(["measure"])
     for role, lines in bundles(pair).items():
-        bare = []
-        for line in lines:
-            said = json.loads(line) if line.startswith(b"{") else {}
-            if said.get("kind") == "checkpoint":
-                said["note"] = said["note"].rsplit("\n", 2)[0] + "\n"
-                line = rfc8785.dumps(said) + b"\n"
-            bare.append(line)
-        report = check((role, closed(bare)))
+        report = check((role, uncosigned(lines, 0)))
         sent = [each for each in problems(report) if each.code == "not_cosigned_before"]
         own = sum(
             b'"from":"%s"' % role.encode() in data
@@ -284,6 +290,23 @@ def test_releases_before_a_cosignature_are_found() -> None:
             for data in pair.side(role)[0].entries
         )
         assert len(sent) == own + 1  # and the result
+
+
+def test_a_schedule_stands_for_the_two_persons_who_agreed_to_it() -> None:
+    schedule = "5c" * 16
+
+    def alter(draft: Draft) -> Draft:
+        if draft.type in ("job_draft", "job_approve"):
+            return dataclasses.replace(draft, actor=f"schedule:{schedule}")
+        return draft
+
+    for approver, code in (("ben", None), ("mary", "own_approval")):
+        pair = Pair("schedule", {"bank": alter})
+        for actor, step in (("mary", "draft"), (approver, "approve")):
+            told = {"schedule": schedule, "step": step, "digest": "0" * 64, "code": None}
+            pair.bank.append("schedule_step", actor, facts=told)
+        pair.jobs(["audience"])
+        assert [each.code for each in problems(report_on(pair))] == ([] if code is None else [code])
 
 
 def test_one_bundle_says_what_only_two_can_show() -> None:
@@ -405,3 +428,41 @@ def test_a_report_quotes_nothing_out_of_an_entry() -> None:
     told = verify([Bundle("x", [lines[0], line, *lines[2:]])])
     assert not told.passed
     assert canary not in json.dumps(told.to_json())
+
+
+def test_a_contract_of_another_job_is_found() -> None:
+    digests: list[str] = []
+
+    def alter(draft: Draft) -> Draft:
+        if draft.type == "job_propose":
+            digests.append(draft.facts["digest"])
+            return facts(draft, digest=digests[0])
+        return draft
+
+    pair = lying(("audience", "audience"), "bank", alter)
+    assert "foreign_contract" in {each.code for each in problems(report_on(pair))}
+
+
+def test_a_log_with_other_keys_than_the_partner_knows_is_found() -> None:
+    pair = Pair("keys")
+    pair.jobs(["audience"])
+    platform = pair.platform
+    # New keys, which the same identity certifies, for the log of the same name.
+    again = dataclasses.replace(platform, seed="another")
+    again.identity, again.identity_public, again.origin = (
+        platform.identity,
+        platform.identity_public,
+        platform.origin,
+    )
+    again.signer = Signer(again.origin, again.log_seed)
+    again.cosigner = Cosigner(again.origin + "/witness", again.witness_seed)
+    publics = (parse_verifier(each).public for each in (again.signer.verifier, again.cosigner.verifier))
+    again.proof = certify(again.identity, again.origin, *publics)
+    lines = bundles(pair)
+    number = next(n for n, line in enumerate(lines["bank"]) if b'"kind":"partner"' in line)
+    header = again.header().as_data()
+    said = json.loads(lines["bank"][number])
+    said |= {key: header[key] for key in ("log_key", "witness_key", "proof")}
+    lines["bank"][number] = rfc8785.dumps(said) + b"\n"
+    lines["bank"] = closed(lines["bank"])
+    assert "other_keys" in {each.code for each in problems(check(*lines.items()))}

@@ -47,7 +47,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exported]:
     pair.agree(job(purpose="not run"))
     for side, name in (("bank", "bank"), ("platform", "acme")):
         evidence = pair.evidence(side)
-        evidence.note("eve", "log")
+        evidence.note("eve", "whole_log")
         write_bundle(folder / f"{name}.veiljoin-log", evidence.whole())
         write_pack(folder / f"{name}-pack", evidence.pack(contract.job))
     yield Exported(folder, contract.job)

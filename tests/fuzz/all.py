@@ -32,6 +32,7 @@ TARGETS: Final[Mapping[str, tuple[str, str]]] = {
     "sumroles": ("roles", "sum_roles"),
     "logoffer": ("logs", "logoffer"),
     "canonical": ("logs", "canonical"),
+    "bundle": ("bundles", "bundle"),
 }
 
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from audit import canonical
 from audit.entry import Draft
 from party.auditlog import AuditLog
 from party.contract import Contract, DatasetFacts, draft
@@ -20,25 +18,15 @@ from party.cosigning import Cosigning, LogSecrets, begin_log
 from party.evidence import Evidence, contract_line
 from party.identity import new_identity, public_identity, sign_contract
 from party.jobspec import SIDES, Job, other_side
+from party.policy import DEFAULT_POLICY
+from party.policydigest import note_policy
 from party.store import Store
 from psi.secret import SigningSeed
 from tests.party.blankstore import write_store
-from veiljoin.control_messages import LogCosigned
+from veiljoin.log_messages import LogCosigned
 
 NAMES = {"bank": "bank", "platform": "acme-ads"}
 START = datetime.datetime(2026, 11, 22, 9, 30, tzinfo=datetime.UTC)
-POLICY = {
-    "min_group": 50,
-    "min_converters": 10,
-    "dominance": 10,
-    "max_set": 50_000_000,
-    "epsilon": None,
-    "budget_runs": 10,
-    "budget_hours": 720,
-    "budget_epsilon": "10/1",
-    "result_days": 90,
-    "unwitnessed": "closed",
-}
 
 
 class Clock:
@@ -212,12 +200,9 @@ class LogPair:
 
     def set_policy(self) -> None:
         """Log the policy of both sides."""
-        effective = dict(POLICY)
-        digest = hashlib.sha256(canonical.encode(effective)).hexdigest()
         for side in SIDES:
-            with self.stores[side].transaction() as connection:
-                self.sides[side].log.keep_policy(connection, digest, json.dumps(effective).encode())
-            self.note(side, "policy_set", "ann", None, digest=digest, **POLICY)
+            self.clock.pass_by(0.5)
+            note_policy(self.stores[side], DEFAULT_POLICY, self._now())
 
     def _spend(self, side: str, contract: Contract) -> None:
         self.note(

@@ -19,7 +19,7 @@ from party.identity import new_identity
 from psi.errors import UsageError
 from tests.party.evidence_pair import NAMES, LogPair
 from tests.party.jobs import job
-from veiljoin.control_messages import LogOffer, LogRefused
+from veiljoin.log_messages import LogOffer, LogRefused
 
 
 @pytest.fixture
@@ -117,10 +117,10 @@ def test_fork_that_was_refused_is_exported_as_evidence(pair: LogPair) -> None:
 
 def test_export_is_in_what_it_exports(pair: LogPair) -> None:
     evidence = pair.evidence("bank")
-    evidence.note("eve", "log")
+    evidence.note("eve", "whole_log")
     *_, last = read(evidence.whole()).entries()
     assert b'"actor":"eve"' in last.data
-    assert b'"what":"log"' in last.data
+    assert b'"what":"whole_log"' in last.data
 
 
 def test_job_without_entries_is_one_sentence(pair: LogPair) -> None:

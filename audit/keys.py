@@ -17,6 +17,8 @@ from audit.note import COSIGNATURE_V1, ED25519, PUBLIC_KEY_SIZE, verifier_of
 from psi.secret import SigningSeed
 
 WITNESS_SUFFIX: Final = "/witness"
+# The name of both parties in the logs of a rehearsal; no node takes it.
+REHEARSAL: Final = "rehearsal"
 
 _LABEL: Final = b"veiljoin/v1/log-keys\0"
 _ORIGIN: Final = re.compile(

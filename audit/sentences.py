@@ -42,6 +42,10 @@ REASONS: Final[_Table] = {
     "one_bundle": ("needs the bundles of both parties", "需要双方的日志包"),
     "not_whole": ("the bundle could not be read as a whole log", "日志包未能完整读取"),
     "not_partners": ("both bundles are of one log", "两个日志包属于同一日志"),
+    "rehearsal": (
+        "this log is of a rehearsal: one hand played both parties, and nothing had to be approved or paid for",
+        "此日志属于演练：双方由同一操作者扮演，无需审批，也不消耗预算",
+    ),
     "bad_entry": ("reading ended at the first bad entry", "读取在首条错误记录处停止"),
     "sealed": (
         "the details behind the decisions were not opened; ask the party for a bundle with details",

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
+from audit.keys import REHEARSAL
 from psi.errors import UsageError
 from veiljoin.control_messages import PARTY_NAME
 
@@ -61,6 +62,11 @@ def _is_ipv6(host: str) -> bool:
 
 def check_name(name: str, what: str) -> str:
     """Return ``name`` if it can name a party. Raises ``UsageError`` that says ``what`` was to be named."""
+    if name == REHEARSAL:
+        raise UsageError(
+            f"{name} is what the logs of rehearsals are called, so no {what} can be.",
+            hint="give it another name",
+        )
     if PARTY_NAME.fullmatch(name) is None:
         raise UsageError(
             f"{name[:40]!r} cannot be the name of a {what}.",

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from audit.entry import Draft
+from audit.keys import REHEARSAL
 from party.auditlog import AuditLog
 from party.budget import local_clock
 from party.contract import Contract
@@ -49,7 +50,7 @@ class RehearsalLogs:
             self._stores[side] = store
             secrets = LogSecrets(new_identity(), new_identity())
             now = local_clock().timestamp()
-            begin_log(AuditLog(store), secrets, identities[side], side, "rehearsal", SOFTWARE, now)
+            begin_log(AuditLog(store), secrets, identities[side], side, REHEARSAL, SOFTWARE, now)
             self.sides[side] = Cosigning(store, secrets, local_clock)
         for side in SIDES:
             other = other_side(side)

@@ -6,7 +6,7 @@ at the platform a person or a rule; the consent basis of each dataset.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from audit.contracts import Contract, other, verify_signature
@@ -136,7 +136,7 @@ def _agreed(reading: Reading, actor: str, before: int) -> bool:
     """Return whether a second person approved the schedule that ``actor`` names, as it stood before an entry."""
     authors: set[str] = set()
     approved = False
-    for step in _schedule(reading, actor.removeprefix(_SCHEDULE)):
+    for step in reading.schedule(actor.removeprefix(_SCHEDULE)):
         if step.sequence >= before:
             break
         if step["step"] in ("draft", "edit"):
@@ -145,10 +145,6 @@ def _agreed(reading: Reading, actor: str, before: int) -> bool:
         elif step["step"] == "approve":
             approved = approved or (bool(authors) and step.actor not in authors)
     return approved
-
-
-def _schedule(reading: Reading, schedule: str) -> Iterator[Step]:
-    return (step for step in reading.others if step.type == "schedule_step" and step["schedule"] == schedule)
 
 
 def _accepted(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> None:

@@ -193,6 +193,10 @@ def _evidence(reading: Reading, lines: list[Extra]) -> Check:
     the log's own entries decide (``audit.story``); until then it is this party's word, and the verdict is failed.
     """
     check = Checking("evidence", reading.label)
+    kept = {sha256(extra.fields["note"].encode("utf-8")).digest() for extra in lines}
+    for step in reading.others:
+        if step.type == "fork_seen" and step["evidence"] not in kept:
+            check.fail("evidence_missing", reading.entry(step.sequence))
     for extra in lines:
         fields, place = extra.fields, _line(reading, extra)
         check.counts["notes"] += 1

@@ -7,7 +7,8 @@ place in the sequence and time. The first bad entry ends the reading: what stand
 from __future__ import annotations
 
 from binascii import hexlify
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
@@ -71,6 +72,8 @@ class Reading:
     effective: dict[str, dict[str, Any]] = field(default_factory=dict)
     details: dict[int, dict[str, Any]] = field(default_factory=dict)
     _cosigned: dict[str, list[int]] = field(default_factory=dict)
+    _by_kind: dict[str, list[Step]] = field(default_factory=dict)
+    _schedules: dict[str, list[Step]] = field(default_factory=dict)
 
     @property
     def role(self) -> str:
@@ -117,9 +120,22 @@ class Reading:
 
     def policy_at(self, sequence: int) -> Step | None:
         """Return the ``policy_set`` that was in force at entry ``sequence``."""
-        steps = [step for step in self.others if step.type == "policy_set"]
-        at = bisect_left([step.sequence for step in steps], sequence + 1)
+        steps = self._of("policy_set")
+        at = bisect_right(steps, sequence, key=lambda step: step.sequence)
         return steps[at - 1] if at else None
+
+    def schedule(self, schedule: str) -> Sequence[Step]:
+        """Return the steps of a schedule, in order."""
+        if not self._schedules:
+            for step in self._of("schedule_step"):
+                self._schedules.setdefault(step["schedule"], []).append(step)
+        return self._schedules.get(schedule, [])
+
+    def _of(self, kind: str) -> list[Step]:
+        """Return the entries of ``kind`` that belong to no job; each kind is looked for once."""
+        if kind not in self._by_kind:
+            self._by_kind[kind] = [step for step in self.others if step.type == kind]
+        return self._by_kind[kind]
 
     def _sizes(self, log: str) -> list[int]:
         if log not in self._cosigned:

@@ -223,6 +223,10 @@ PROBLEMS: Final[_Table] = {
         "this is no evidence against {name}: {what}.",
         "这不构成对 {name} 不利的证据：{what}。",
     ),
+    "evidence_missing": (
+        "a fork was seen, and the note that shows it is not in the bundle.",
+        "曾发现分叉，但日志包中没有证明它的检查点。",
+    ),
     "policy_hash": ("a policy has another hash than its line says.", "策略的哈希与所在行不符。"),
     "details": (
         "the opened details are not what the entry commits to: {what}.",

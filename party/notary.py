@@ -206,6 +206,10 @@ class Notary:
             line.offered = False
             if old is not None:
                 await self._refused(partner, old, SHORTER)
+                return None
+            # It has cosigned all there is, perhaps in a message that was kept just as its stream broke.
+            line.cosigned = await self._ask(lambda: self._cosigning.cosigned_size(partner))
+            line.changed.set()
         return offer
 
     def _line(self, partner: str) -> _Line:

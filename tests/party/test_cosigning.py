@@ -319,6 +319,25 @@ def test_a_gate_stays_shut_when_the_partner_withholds_and_opens_when_it_does_not
     asyncio.run(run())
 
 
+def test_a_gate_opens_also_where_the_cosignature_was_kept_as_its_stream_broke(two: Two) -> None:
+    async def run() -> None:
+        wire = Wire(two, 5.0)
+        wire.deaf = True
+        await wire.connect()
+        waiting = asyncio.create_task(wire.bank.gate("acme", [STEP]))
+        while two.bank.log.size() < 2:
+            await asyncio.sleep(0.01)
+        # Taken into the store, and nobody was told any more.
+        two.cosign()
+        wire.bank.offline("acme", wire.to_acme)
+        wire.deaf = False
+        await wire.connect()
+        async with asyncio.timeout(5):
+            await waiting
+
+    asyncio.run(run())
+
+
 def test_a_gate_does_not_wait_for_ever_for_a_partner_that_is_away(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:

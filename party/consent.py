@@ -29,6 +29,7 @@ def consider(node: Node, jobs: Jobs, catalogue: Catalogue, bank: str, proposal: 
     Returns the reason of a refusal (a word of ``JOB_REFUSALS``), or ``None``. A proposal that is not even readable is
     refused without a trace in the store. Raises ``PeerViolation`` if it isn't signed by the bank that was enrolled.
     """
+    node.home.refresh()
     try:
         contract = parse_contract(proposal.contract)
         table = read_table(proposal.table)

@@ -120,6 +120,8 @@ class Guard:
         """
         if self._reservation is None or self._entry is None:
             raise RuntimeError("the run was not reserved, or its input not admitted")
+        # The policy in force now is the one that the log names.
+        self._home.refresh()
         history, policy, budget = self._home.history(), self._home.policy, self._home.budget()
         if not budget.is_spent(self._reservation):
             last = history.last(self._dataset, self._partner)

@@ -27,6 +27,7 @@ POLICY_FILE: Final = "policy.toml"
 STORE_FILE: Final = "store.sqlite"
 LEDGER_FOLDER: Final = "ledger"
 _PRIVATE: Final = 0o700
+_State = tuple[int, int, int] | None
 
 
 class Home:
@@ -35,6 +36,8 @@ class Home:
     def __init__(self, folder: Path, policy: Policy, store: Store, clock: Clock) -> None:
         self.folder = folder
         self.policy = policy
+        self._policy_state = _state(folder / POLICY_FILE)
+        self._refused_state: _State = self._policy_state
         self.store = store
         self._clock = clock
 
@@ -68,6 +71,24 @@ class Home:
             undo.pop_all()
         return home
 
+    def refresh(self) -> UsageError | None:
+        """Take up a policy that was changed since; one that can't be read leaves the last good one in force.
+
+        Returns what is wrong with the file, once. Raises ``UsageError`` where the store fails.
+        """
+        path = self.folder / POLICY_FILE
+        state = _state(path)
+        if state in (self._policy_state, self._refused_state):
+            return None
+        try:
+            policy = load_policy(path) if state is not None else DEFAULT_POLICY
+        except UsageError as error:
+            self._refused_state = state
+            return error
+        note_policy(self.store, policy, self._clock().timestamp())
+        self.policy, self._policy_state = policy, state
+        return None
+
     def budget(self) -> Budget:
         """Return the budget under this home's policy."""
         return Budget(self.store, self.policy.budget, self._clock)
@@ -92,3 +113,14 @@ class Home:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _state(path: Path) -> _State:
+    """Return by what a change of the file is known; ``None`` where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk_error(error, path) from None
+    return status.st_mtime_ns, status.st_size, status.st_ino

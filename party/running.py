@@ -397,6 +397,9 @@ class Runs:
 
     async def tidy(self) -> None:
         """End what others left running, and what has run out: a result is removed before its job expires."""
+        wrong = await asyncio.to_thread(self._node.home.refresh)
+        if wrong is not None:
+            self._tell({"event": "fault", "text": wrong.message, "hint": wrong.hint})
         for record in await asyncio.to_thread(self._jobs.lapse, self._instance):
             self._tell({"event": "job", "job": record.id, "state": record.state.value, "code": record.code})
         await self._catch_up()

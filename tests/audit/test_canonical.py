@@ -92,7 +92,7 @@ class _Word(enum.StrEnum):
         {_Word.WORD: 1},
         object(),
     ],
-    ids=repr,
+    ids=lambda value: "object" if type(value) is object else repr(value),
 )
 def test_foreign_values_are_refused_at_every_place(value: object) -> None:
     for whole in (value, [value], {"a": value}, {"a": [{"b": value}]}):

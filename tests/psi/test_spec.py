@@ -351,7 +351,9 @@ def cited() -> list[tuple[str, str]]:
             continue
         text = path.read_text(encoding="utf-8")
         for match in re.finditer(
-            r"(?<!federated/)(?<!audit/)SPEC(?:\.md, section)? (\d+(?:\.\d+)?)((?:(?:,| to| and) \d+(?:\.\d+)?)*)", text
+            r"(?<!federated/)(?<!audit/)SPEC(?:\.md, section)? (\d+(?:\.\d+)?)"
+            r"((?:(?:,| to| and) \d+(?:\.\d+)?)*)",
+            text,
         ):
             clauses = [match[1], *re.findall(r"\d+(?:\.\d+)?", match[2])]
             found += [(clause, str(path.relative_to(ROOT))) for clause in clauses]

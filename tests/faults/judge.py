@@ -117,8 +117,8 @@ def _states(schedule: Schedule, accounts: dict[str, Account | None]) -> Iterator
         if account is None and states["bank"] == "cancelled":
             continue  # it was taken back before it was proposed
         refused = account is not None and account.record.code == "peer_identity"
-        if refused and state == "failed" and side == "platform" and schedule.has("revoke"):
-            continue  # it was told so by the bank's refusal of its certificate
+        if refused and state == "failed" and schedule.has("revoke"):
+            continue  # the job ends because the partner has lost its access, and says so
         if state not in ends:
             why = "" if account is None else f" ({account.record.code}; {' '.join(account.notes)})"
             yield f"{side} ended as {state}{why}"

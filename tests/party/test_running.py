@@ -21,7 +21,7 @@ from party.notary import Notary
 from party.run import Stage
 from party.runner import SideConfig
 from party.running import Runs
-from psi.errors import PeerViolation, UsageError
+from psi.errors import PeerViolation, UsageError, VeiljoinError
 from tests.party.standing_pair import Pair, Side
 from tests.party.test_agent import RULE
 
@@ -294,6 +294,30 @@ def test_an_attempt_that_ends_while_the_store_is_away_is_noted_later(
         assert nodes.pair.states(nodes.job)[at] == "running"
         await nodes.runs[side].tidy()
         assert nodes.pair.states(nodes.job)[at] == "accepted"
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("fault", "states"),
+    [
+        (UsageError("The store is away.", code="store_unavailable"), ("accepted", "accepted")),
+        (PeerViolation("It sent nonsense."), ("failed", "failed")),
+    ],
+)
+def test_a_stream_that_broke_because_the_store_was_away_goes_on(
+    nodes: Nodes, fault: VeiljoinError, states: tuple[str, str]
+) -> None:
+    async def test() -> None:
+        processes = await nodes.begin()
+        run = nodes.runs[nodes.sides[0]].get(nodes.job)
+        assert run is not None
+        # What the node found while it passed the partner's stream on; the process lost its link by it.
+        run.fault = fault
+        for process in processes:
+            process.end(CUT)
+        await nodes.settle()
+        assert nodes.pair.states(nodes.job) == states
 
     run(test())
 

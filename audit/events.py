@@ -177,6 +177,7 @@ EVENTS: Final[Mapping[str, Event]] = {
     # witnessing
     "cosign_refused": _event("partner name, size count, code word"),
     "cosign_resumed": _event("partner name, size count"),
+    "log_learned": _event("partner name, log name"),
     "fork_seen": _event("partner name, size count, evidence hex64"),
 }
 

@@ -215,6 +215,10 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         "{partner} cosigns again, the checkpoint of {size} entries",
         "{partner} 恢复签署，检查点 {size} 条",
     ),
+    "log_learned": (
+        "{partner} named a log that this party cosigns from now on: {log}",
+        "{partner} 提供了其日志，本方自此联署：{log}",
+    ),
     "fork_seen": (
         "{partner} showed a log that contradicts what it showed before, at {size} entries; evidence {evidence}",
         "{partner} 出示的日志与此前矛盾，位于 {size} 条；证据 {evidence}",

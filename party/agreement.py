@@ -25,7 +25,7 @@ from party.jobrecords import Actor, JobRecord, row_of
 from party.jobspec import SIDES, Job
 from party.jobstates import BEGINNINGS, ActorKind, Step
 from party.jobsteps import JobSteps
-from party.tables import approvals, jobs
+from party.tables import approvals, events, jobs
 from psi.errors import PolicyRefusal, UsageError
 
 # The note of a draft that was made after another job begins with this; the job's id follows.
@@ -37,6 +37,14 @@ _ROLES: Final = {
     ActorKind.RULE: "standing_rule",
     ActorKind.SCHEDULE: "schedule",
 }
+
+
+def _writers(connection: sa.Connection, row: sa.Row[Any]) -> set[str]:
+    """Return who has had a hand in the job: its drafter and all of its editors."""
+    written = sa.select(events.c.actor).where(
+        events.c.job == row.id, events.c.step.in_((Step.DRAFT.value, Step.EDIT.value))
+    )
+    return {row.drafter, row.editor, *connection.execute(written).scalars()}
 
 
 def same_person(one: str, other: str) -> bool:
@@ -135,13 +143,13 @@ class AgreedJobs(JobSteps):
     def approve(self, job: str, actor: Actor, digest: str) -> JobRecord:
         """Approve the job whose digest the approver was shown as ``digest``; four eyes.
 
-        Raises ``PolicyRefusal`` (``not_allowed``) for the drafter and the last editor, ``UsageError``
+        Raises ``PolicyRefusal`` (``not_allowed``) for the drafter and every editor, ``UsageError``
         (``wrong_state``) if the job was edited since it was shown.
         """
         with self._attempt(Step.APPROVE, actor, job) as connection:
             _by_hand(actor, Step.APPROVE)
             row = row_of(connection, job)
-            if any(same_person(str(actor), writer) for writer in (row.drafter, row.editor)):
+            if any(same_person(str(actor), writer) for writer in _writers(connection, row)):
                 raise PolicyRefusal(
                     f"Job {row.id} was written by {actor}, who may not approve it.",
                     hint="a second person approves it (four eyes)",

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from audit.checkpoint import Cosigner, check_cosignature, open_checkpoint, sign_checkpoint, with_cosignature
 from audit.entry import Draft
-from audit.keys import KeysError, LogKeys, certify, check, origin_of
+from audit.keys import REHEARSAL, KeysError, LogKeys, certify, check, origin_of, role_of
 from audit.note import NoteError, Signer, join, parse_verifier, split
 from audit.witness import FORK, Accept, Conflict, Known, Offer, judge
 from party.auditlog import AuditLog, LogFacts, note
@@ -176,6 +176,7 @@ class Cosigning:
             told = LogKeys(keys.origin, log.public, witness.public, keys.proof)
             check(told, identity)
             right = (told.log_verifier, told.witness_verifier) == (keys.log_key, keys.witness_key)
+            right = right and self._is_counterpart(keys.origin)
         except (KeysError, NoteError):
             right = False
         if not right:
@@ -188,6 +189,8 @@ class Cosigning:
                 sa.select(audit_partner_logs).where(audit_partner_logs.c.origin == keys.origin)
             ).first()
             if known is None:
+                facts = {"partner": partner, "log": keys.origin}
+                note(connection, Draft("log_learned", f"partner:{partner}", facts=facts), self._now())
                 connection.execute(
                     audit_partner_logs.insert().values(
                         partner=partner,
@@ -209,6 +212,11 @@ class Cosigning:
                     f"{partner} changed the keys of its log, or named the log of another partner.",
                     hint="compare both parties' bundles; a node that was set up anew is invited again",
                 )
+
+    def _is_counterpart(self, origin: str) -> bool:
+        """Return whether a log of this name can be a partner's: of the other role, and a rehearsal's if ours is."""
+        rehearsed = [each.split("/")[2] == REHEARSAL for each in (origin, self.facts.origin)]
+        return role_of(origin) != self.facts.role and rehearsed[0] == rehearsed[1]
 
     def partner_log(self, partner: str) -> PartnerLog | None:
         """Return the newest log of ``partner`` that it has named."""

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from audit import bundle, canonical
 from audit.bundle import Bundle, Header, lines_of
 from audit.entry import Draft
+from audit.keys import WITNESS_SUFFIX
 from audit.note import NoteError, parse_line, split
 from audit.pack import BUNDLE_FILE, PAGE_FILE, files, read_pack
 from audit.page import page
@@ -190,8 +191,11 @@ class Evidence:
             query = query.where(audit_witnessed.c.at.between(*span))
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
+        ours = f"{self._facts.origin}{WITNESS_SUFFIX}"
         for row in rows:
-            yield bundle.witnessed(partner.origin, row.size, bytes(row.note))
+            # A store that was put back cosigned before under the key of the log that it had then.
+            if ours in _signers(bytes(row.note)):
+                yield bundle.witnessed(partner.origin, row.size, bytes(row.note))
 
     def _refused(self, partner: PartnerLog) -> Iterator[Line]:
         query = (

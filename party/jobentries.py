@@ -7,6 +7,7 @@ them took the step: ``node:bank`` or ``node:platform``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -68,6 +69,31 @@ def of_step(
     ended = entry(f"job_{step.value}", code=code)
     # What expires of a job that is done is its result, which was removed before this step (party.jobs.Jobs.due).
     return [entry("result_purged"), ended] if before is JobState.DONE else [ended]
+
+
+def of_standing(
+    row: sa.Row[Any], side: str, editors: Sequence[str], approved: Sequence[sa.Row[Any]]
+) -> list[Draft]:
+    """Return what a log that begins anew says of a job that goes on: who wrote it, agreed to it and signed it.
+
+    ``editors`` are those beside the drafter, ``approved`` the rows of its approvals that stand.
+    """
+    job = row.id
+    drafted = of_step(row, side, Step.DRAFT, Actor(ActorKind.PERSON, row.drafter), None, None)
+    edited = [Draft("job_edit", editor, job, drafted[0].facts) for editor in editors]
+    agreed = [Draft("job_approve", each.actor, job, {"digest": each.digest, "as": side}) for each in approved]
+    signed = [
+        Draft(step, f"node:{side}", job, {"digest": row.digest, "signature": signature.hex()})
+        for step, signature in (
+            ("job_propose", row.bank_signature),
+            ("job_accept", row.platform_signature),
+        )
+        if signature is not None
+    ]
+    if side == "platform":
+        # There the proposal comes first, and who agrees signs.
+        return [*drafted, *edited, *signed[:1], *agreed, *signed[1:]]
+    return [*drafted, *edited, *agreed, *signed]
 
 
 def of_void(row: sa.Row[Any], side: str, actor: Actor) -> Draft:

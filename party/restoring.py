@@ -34,12 +34,13 @@ from party.archive import (
     to_disk,
     unseal,
 )
-from party.auditlog import AuditLog
+from party.auditlog import AuditLog, notes
 from party.budget import Clock, local_clock
 from party.credentials import Credentials
 from party.home import STORE_FILE
+from party.jobentries import of_standing
 from party.jobs import Jobs
-from party.jobstates import JobState
+from party.jobstates import JobState, Step
 from party.ledger import write_private
 from party.logged import note_copied, note_key
 from party.nodefile import NODE_FILE, load_node, write_node
@@ -107,6 +108,7 @@ def restore(
             credentials = Credentials(store, vault, clock)
             credentials.identity()
             _new_log(store, OwnLog(file, store, vault, credentials, clock), actor, clock)
+            _carry_over(store, saved.role, clock)
             again = _begin_anew(store, saved.role, clock)
         try:
             stage.rename(folder.absolute())
@@ -229,6 +231,23 @@ def _new_log(store: Store, log: OwnLog, actor: str | None, clock: Clock) -> None
     if old is not None:
         with store.transaction() as connection:
             note_copied(connection, "restored", actor, clock().timestamp(), size)
+
+
+def _carry_over(store: Store, side: str, clock: Clock) -> None:
+    """Note in the new log what the old one says of jobs that go on: their runs are judged by that."""
+    live = [state.value for state in JobState if not state.ended]
+    now = clock().timestamp()
+    jobs, events, approvals = tables.jobs, tables.events, tables.approvals
+    with store.transaction() as connection:
+        query = sa.select(jobs).where(jobs.c.state.in_(live)).order_by(jobs.c.number)
+        for row in connection.execute(query).all():
+            edits = sa.select(events.c.actor).where(events.c.job == row.id, events.c.step == Step.EDIT.value)
+            editors = sorted(set(connection.execute(edits).scalars()) - {row.drafter})
+            standing = sa.select(approvals).where(
+                approvals.c.job == row.id, approvals.c.voided.is_(None), approvals.c.digest == row.digest
+            )
+            approved = connection.execute(standing.order_by(approvals.c.id)).all()
+            notes(connection, of_standing(row, side, editors, approved), now)
 
 
 def _begin_anew(store: Store, side: str, clock: Clock) -> tuple[str, ...]:

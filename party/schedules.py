@@ -87,7 +87,7 @@ class Schedules(ScheduleSteps):
         """Approve the schedule whose digest the approver was shown as ``digest``; four eyes."""
         with self._attempt(ScheduleStep.APPROVE, actor) as connection:
             row = self._row(connection, schedule)
-            if any(same_person(str(actor), writer) for writer in (row.drafter, row.editor)):
+            if any(same_person(str(actor), writer) for writer in self._writers(connection, row)):
                 raise PolicyRefusal(
                     f"Schedule {row.id} was written by {actor}, who may not approve it.",
                     hint="a second person approves it (four eyes)",

@@ -60,9 +60,17 @@ class ScheduleSteps(ScheduleList):
         ).all()
         return any(
             each.digest == digest_of(row.terms)
-            and not any(same_person(each.actor, writer) for writer in (row.drafter, row.editor))
+            and not any(same_person(each.actor, writer) for writer in self._writers(connection, row))
             for each in valid
         )
+
+    def _writers(self, connection: sa.Connection, row: sa.Row[Any]) -> set[str]:
+        """Return who has had a hand in the schedule: its drafter and all of its editors."""
+        steps = (ScheduleStep.DRAFT.value, ScheduleStep.EDIT.value)
+        written = sa.select(schedule_events.c.actor).where(
+            schedule_events.c.schedule == row.id, schedule_events.c.step.in_(steps)
+        )
+        return {row.drafter, row.editor, *connection.execute(written).scalars()}
 
     def _unchanged(self, connection: sa.Connection, record: ScheduleRecord) -> sa.Row[Any] | None:
         row = self._row(connection, record.id)

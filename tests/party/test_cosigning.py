@@ -28,6 +28,8 @@ from tests.party.enrolments import Clock
 from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 
 SOFTWARE = "veiljoin test"
+# Entries of a log whose party knows its partner's.
+BEGUN = 2
 STEP = Draft("result_purged", "ann", "0" * 32)
 
 
@@ -62,6 +64,13 @@ class Two:
         return self.bank.log.append([STEP] * count, self.clock().timestamp())
 
 
+def strange(folder: Path, role: str, name: str) -> tuple[LogKeys, bytes]:
+    """The keys of a log of another party, and its identity."""
+    with closing(Store(f"sqlite:///{folder / 'strange.sqlite'}")) as store:
+        cosigning, identity, _ = party(store, role, name, Clock())
+        return cosigning.keys(), identity
+
+
 @pytest.fixture
 def two(store: Store, tmp_path: Path) -> Iterator[Two]:
     """The bank's store on either database."""
@@ -82,12 +91,12 @@ def entries(log: AuditLog) -> list[dict[str, Any]]:
 
 def test_a_log_begins_with_its_keys_and_is_begun_once(two: Two) -> None:
     first = entries(two.bank.log)
-    assert [entry["type"] for entry in first] == ["log_opened"]
+    assert [entry["type"] for entry in first] == ["log_opened", "log_learned"]
     assert first[0]["facts"]["identity"] == two.bank_identity.hex()
     again = LogSecrets(new_identity(), new_identity())
     with pytest.raises(KeysError):
         begin_log(two.bank.log, LogSecrets(again.log, again.log), new_identity(), "bank", "x", SOFTWARE, 0.0)
-    assert two.bank.log.size() == 1
+    assert two.bank.log.size() == BEGUN
 
 
 def test_entries_in_a_store_make_the_tree_of_their_bytes(two: Two) -> None:
@@ -119,22 +128,22 @@ def test_times_never_go_back_though_the_clock_does(two: Two) -> None:
 def test_an_entry_and_its_step_are_one_transaction(two: Two, store: Store) -> None:
     def step() -> None:
         with store.transaction() as connection:
-            assert note(connection, STEP, 1.0) == 1
+            assert note(connection, STEP, 1.0) == BEGUN
             raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
         step()
-    assert two.bank.log.size() == 1
+    assert two.bank.log.size() == BEGUN
     with store.reading() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(audit_entries)).scalar() == 1
-        assert connection.execute(sa.select(sa.func.count()).select_from(audit_nodes)).scalar() == 1
+        assert connection.execute(sa.select(sa.func.count()).select_from(audit_entries)).scalar() == BEGUN
+        assert connection.execute(sa.select(sa.func.count()).select_from(audit_nodes)).scalar() == BEGUN + 1
 
 
 def test_an_entry_with_a_key_is_written_once(two: Two) -> None:
     marked = Draft("result_purged", "ann", "0" * 32, key="once")
     two.bank.log.append([marked, marked], 0.0)
     two.bank.log.append([marked], 0.0)
-    assert two.bank.log.size() == 2
+    assert two.bank.log.size() == BEGUN + 1
 
 
 def test_details_stay_beside_the_entry_and_open_its_commitment(two: Two) -> None:
@@ -153,7 +162,7 @@ def test_a_growing_log_is_cosigned_again_and_again(two: Two) -> None:
         assert answer == LogCosigned(size, answer.line)
         assert two.bank.cosigned_size("acme") == size
     assert two.bank.offer("acme") is None
-    noted = two.bank.log.checkpoint(1, 13)
+    noted = two.bank.log.checkpoint(1, BEGUN + 12)
     assert noted is not None
     assert noted.count(b"\n\xe2\x80\x94 ") == 2  # the log's line and the witness's
 
@@ -164,8 +173,8 @@ def test_a_rewritten_log_is_refused_and_kept_as_evidence(two: Two) -> None:
     forged = Checkpoint(two.bank.facts.origin, 8, bytes(32))
     signed = sign_checkpoint(forged, Signer(two.bank.facts.origin, two.bank_secrets.log))
     proof = tuple(bytes(32) for _ in range(3))
-    refusal = two.acme.judge("bank", LogOffer(signed, 6, proof))
-    assert refusal == LogRefused(6, "fork")
+    refusal = two.acme.judge("bank", LogOffer(signed, BEGUN + 5, proof))
+    assert refusal == LogRefused(BEGUN + 5, "fork")
     seen = entries(two.acme.log)[-1]
     assert seen["type"] == "fork_seen"
     assert (seen["facts"]["partner"], seen["facts"]["size"]) == ("bank", 8)
@@ -188,8 +197,8 @@ def test_an_offer_from_another_size_is_a_conflict_and_goes_on_from_there(two: Tw
     two.append(3)
     late = two.bank.offer("acme")
     assert late is not None
-    assert two.acme.judge("bank", late) == LogConflict(4)
-    again = two.bank.offer("acme", 4)
+    assert two.acme.judge("bank", late) == LogConflict(BEGUN + 3)
+    again = two.bank.offer("acme", BEGUN + 3)
     assert again is not None
     assert isinstance(two.acme.judge("bank", again), LogCosigned)
 
@@ -213,8 +222,8 @@ def test_a_new_log_of_the_same_party_begins_at_nothing(two: Two, store: Store) -
     assert isinstance(two.acme.judge("bank", offer), LogCosigned)
 
 
-@pytest.mark.parametrize("what", ["proof", "key", "identity", "other partner"])
-def test_a_log_that_its_party_does_not_vouch_for_is_not_believed(two: Two, what: str) -> None:
+@pytest.mark.parametrize("what", ["proof", "key", "identity", "other partner", "own role", "rehearsal"])
+def test_a_log_that_its_party_does_not_vouch_for_is_not_believed(two: Two, what: str, tmp_path: Path) -> None:
     keys, identity, name = two.bank.keys(), two.bank_identity, "bank"
     match what:
         case "proof":
@@ -223,6 +232,10 @@ def test_a_log_that_its_party_does_not_vouch_for_is_not_believed(two: Two, what:
             keys = LogKeys(keys.origin, keys.witness_key, keys.log_key, keys.proof)
         case "identity":
             identity = two.acme_identity
+        case "own role" | "rehearsal":
+            # Certified by its identity all the same.
+            named = ("platform", "acme") if what == "own role" else ("bank", "rehearsal")
+            keys, identity = strange(tmp_path, *named)
         case _:
             name = "mallory"
     with pytest.raises(PeerViolation):
@@ -295,7 +308,7 @@ def test_a_gate_opens_once_the_partner_has_cosigned_what_it_noted(two: Two) -> N
         wire = Wire(two, 5.0)
         await wire.connect()
         await asyncio.gather(*(wire.bank.gate("acme", [STEP]) for _ in range(5)))
-        assert two.bank.cosigned_size("acme") == two.bank.log.size() == 6
+        assert two.bank.cosigned_size("acme") == two.bank.log.size() == BEGUN + 5
 
     asyncio.run(run())
 
@@ -327,7 +340,7 @@ def test_a_gate_opens_also_where_the_cosignature_was_kept_as_its_stream_broke(tw
         waiting = asyncio.create_task(wire.bank.gate("acme", [STEP]))
         for _ in range(500):
             await asyncio.sleep(0.01)
-            if two.bank.log.size() > 1:
+            if two.bank.log.size() > BEGUN:
                 break
         # Taken into the store, and nobody was told any more.
         two.cosign()

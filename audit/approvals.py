@@ -1,11 +1,12 @@
 """Approvals and contracts: who agreed to what, in which order, and on what basis the data was used.
 
 SPEC 11.4. Both signatures under every contract that data moved for; at the bank a second person behind the draft,
-at the platform a person or a rule; the consent basis of each dataset.
+at the platform a person or a rule; the consent basis of each dataset; who opened the result.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +15,16 @@ from audit.reading import Reading
 from audit.report import Check, Checking
 from audit.steps import Step
 
-_NAMES = ("contracts", "approved", "basis")
+_NAMES = ("contracts", "approved", "basis", "opened")
 # What only happens once both have signed.
 _MOVES = ("stream", "decision", "budget_spent", "dataset_used", "result_released")
+_OVER = ("job_cancel", "job_expire", "job_refuse")
 _SCHEDULE = "schedule:"
 _RULE = "rule:"
-_NOBODY = ("node:", "partner:")
+# Steps of a schedule behind which no job is approved in its name. Its end is no such step: the last job is approved
+# in the moment in which it ends.
+_STOPS = ("pause", "remove", "refuse")
+_MINUTE = 60_000
 
 
 def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
@@ -27,13 +32,14 @@ def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
     checks = [Checking(name, reading.label) for name in _NAMES]
     if not reading.whole:
         return [each.skip("not_whole").done() for each in checks]
-    contracts, approved, basis = checks
+    contracts, approved, basis, opened = checks
     required = policy is not None and policy.get("audit", {}).get("basis") == "required"
     for job, steps in reading.jobs.items():
         moved = next((step for step in steps if step.type in _MOVES), None)
         signed = _signed(reading, job, steps, contracts)
         if moved is not None:
             _before(reading, job, steps, moved, contracts)
+            _in_force(reading, job, steps, contracts)
         if reading.rehearsal:
             approved.skip("rehearsal")
         elif reading.role == "bank":
@@ -43,6 +49,8 @@ def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
         contract = reading.contract_of(job)
         if contract is not None and signed:
             _datasets(reading, job, steps, contract, required, basis)
+    for sequence, job in reading.opened:
+        _opened(reading, sequence, job, opened)
     return [each.done() for each in checks]
 
 
@@ -94,6 +102,64 @@ def _before(reading: Reading, job: str, steps: Sequence[Step], moved: Step, chec
         check.fail("two_contracts", reading.entry(moved.sequence, job))
 
 
+def _in_force(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> None:
+    """Nothing begins, and no result is released, once the job was given up or its contract has run out.
+
+    What a run was noting when it was given up may stand just behind that.
+    """
+    contract = reading.contract_of(job)
+    end = None if contract is None else reading.ends.get(contract.hash)
+    over: Step | None = None
+    for step in steps:
+        if step.type in _OVER:
+            over = step
+        elif step.type not in (*_MOVES, "job_start"):
+            continue
+        elif over is not None:
+            begins = step.type in ("job_start", "result_released")
+            if begins or step.time > over.time + _MINUTE:
+                how = over.type.removeprefix("job_")
+                check.fail("after_end", reading.entry(step.sequence, job), how=how)
+                return
+        elif step.type == "job_start" and end is not None and step.time > end + _MINUTE:
+            check.fail("run_out", reading.entry(step.sequence, job))
+            return
+
+
+def _opened(reading: Reading, sequence: int, job: str, check: Checking) -> None:
+    """A party opens a result that was released to it, of a job whose contract lets it read."""
+    steps = reading.jobs.get(job, ())
+    contract = reading.contract_of(job)
+    if contract is None and reading.restored and not any(step.type in _MOVES for step in steps):
+        check.counts["older"] += 1  # the job ran before this log began
+        return
+    released = any(
+        step.type == "result_released" and step["to"] in (reading.role, "both") and step.sequence < sequence
+        for step in steps
+    )
+    if contract is None or reading.role not in contract.readers():
+        check.fail("not_a_reader", reading.entry(sequence, job))
+    elif not released and not reading.restored:
+        check.fail("not_released", reading.entry(sequence, job))
+    else:
+        check.counts["opened"] += 1
+
+
+def _person(actor: str) -> str | None:
+    """Return a person's name as it is compared, or ``None`` for a node, partner, rule or schedule.
+
+    In another case, width or spacing a name is no second person (the rule of the nodes, too).
+    """
+    folded = unicodedata.normalize("NFKC", actor).casefold()
+    name = " ".join(unicodedata.normalize("NFKC", folded).split())
+    return None if ":" in name else name
+
+
+def _hand(actor: str) -> str:
+    """Return who wrote something, as it is compared with a person who approves."""
+    return _person(actor) or actor
+
+
 def _four_eyes(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> None:
     """At the bank: what is proposed was approved, as it stands, by somebody who had no hand in it."""
     authors: set[str] = set()
@@ -101,7 +167,7 @@ def _four_eyes(reading: Reading, job: str, steps: Sequence[Step], check: Checkin
     for step in steps:
         match step.type:
             case "job_draft" | "job_edit":
-                authors.add(step.actor)
+                authors.add(_hand(step.actor))
                 approvals.clear()
             case "job_void":
                 approvals.clear()
@@ -121,11 +187,11 @@ def _proposed(
     elif not fitting:
         check.fail("not_approved", reading.entry(step.sequence, job))
     else:
-        actors = [each.actor for each in fitting if not each.actor.startswith(_NOBODY)]
-        if any(actor not in authors and not actor.startswith(_SCHEDULE) for actor in actors):
+        people = {_person(each.actor) for each in fitting} - {None}
+        schedules = [each for each in fitting if each.actor.startswith(_SCHEDULE)]
+        if people - authors:
             check.counts["approved"] += 1
-            check.counts["by_rule"] += all(actor.startswith(_RULE) for actor in actors)
-        elif any(_agreed(reading, actor, step.sequence) for actor in actors if actor.startswith(_SCHEDULE)):
+        elif any(_agreed(reading, each.actor, each.sequence) for each in schedules):
             check.counts["approved"] += 1
             check.counts["by_schedule"] += 1
         else:
@@ -135,31 +201,40 @@ def _proposed(
 def _agreed(reading: Reading, actor: str, before: int) -> bool:
     """Return whether a second person approved the schedule that ``actor`` names, as it stood before an entry."""
     authors: set[str] = set()
-    approved = False
+    approved, stopped, digest = False, False, None
     for step in reading.schedule(actor.removeprefix(_SCHEDULE)):
         if step.sequence >= before:
             break
         if step["step"] in ("draft", "edit"):
-            authors.add(step.actor)
-            approved = False
+            authors.add(_hand(step.actor))
+            approved, stopped, digest = False, False, step["digest"]
         elif step["step"] == "approve":
-            approved = approved or (bool(authors) and step.actor not in authors)
-    return approved
+            who = _person(step.actor)
+            approved |= who is not None and step["digest"] == digest and who not in authors
+        elif step["step"] == "resume":
+            stopped = False
+        elif step["step"] in _STOPS:
+            stopped = True
+    return approved and not stopped
 
 
 def _accepted(reading: Reading, job: str, steps: Sequence[Step], check: Checking) -> None:
     """At the platform: a person or a rule of its own agreed, not its node and not the bank."""
+
+    def agrees(actor: str) -> bool:
+        return _person(actor) is not None or actor.startswith(_RULE)
+
     approvals: dict[Any, list[str]] = {}
     for step in steps:
         if step.type == "job_approve":
             approvals.setdefault(step["digest"], []).append(step.actor)
         elif step.type == "job_accept":
             actors = [*approvals.get(step["digest"], []), step.actor]
-            if all(actor.startswith(_NOBODY) for actor in actors):
+            if not any(agrees(actor) for actor in actors):
                 check.fail("nobody_accepted", reading.entry(step.sequence, job))
             else:
                 check.counts["approved"] += 1
-                check.counts["by_rule"] += all(actor.startswith((_RULE, *_NOBODY)) for actor in actors)
+                check.counts["by_rule"] += all(_person(actor) is None for actor in actors)
 
 
 def _datasets(

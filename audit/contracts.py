@@ -9,23 +9,39 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any, Final
 
+import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit import canonical
 from audit.entry import ROLES
 from audit.events import is_hex
+from audit.steps import Step
 from psi.suites import SUITES
 
 MATCH_KINDS: Final = ("overlap", "audience")
 SUM_KINDS: Final = ("profile", "measure", "lift", "funnel")
+# What only happens once both have signed.
+MOVES: Final = ("stream", "decision", "budget_spent", "dataset_used", "result_released")
 _SIGNED: Final = b"veiljoin/v1/contract\0"
+_KEY_BITS: Final = (2_048, 3_072)
+# The one form of a contract's epsilon: short enough that reckoning with it costs nothing.
+_EPSILON: Final = re.compile("[1-9][0-9]{0,39}/[1-9][0-9]{0,39}")
+# federated/SPEC 11: a ciphertext of a person covers one exposure day or more; cells, tags and units have a limit.
+_MOST_DAYS: Final = 366
+_MOST_CELLS: Final = 5_000
+_MOST_SUMS: Final = 2 * _MOST_CELLS
+_ANNOUNCED: Final = 32 + 64  # the contract's hash and both commitments
+_MASK: Final = 2 + 1_024
+_NAMED: Final = 2 + 128
+_ROW: Final = (5 + 8 * 8) + (2 + 2 * 1_024) + _MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +59,31 @@ class Thresholds:
 class Flow:
     """One stream or single message that a contract allows.
 
-    ``element`` is bytes of an element, or what they are a multiple of with ``several``; ``None`` for a single
-    message. ``like`` names the stream whose count this one repeats; ``release`` the decision it needs.
+    ``element`` is bytes of an element, of which one person has up to ``several``; ``None`` for a single message,
+    whose bytes are ``least`` to ``most`` in steps of ``step``. ``like`` names the stream whose count this one
+    repeats; ``release`` the decision it needs.
     """
 
     name: str
     sender: str
     element: int | None = None
-    several: bool = False
+    several: int = 1
     like: str | None = None
     release: str | None = None
     required: bool = True
+    least: int = 0
+    most: int = 0
+    step: int = 1
+
+    def fits(self, count: int, size: int) -> bool:
+        """Return whether ``count`` elements, or a single message, can have ``size`` bytes."""
+        if self.element is None:
+            return count == 1 and self.least <= size <= self.most and (size - self.least) % self.step == 0
+        if self.several == 1 or count == 0:
+            return size == count * self.element
+        # As many ciphertexts for one person as for another.
+        each, rest = divmod(size, count * self.element)
+        return rest == 0 and 1 <= each <= self.several
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +101,7 @@ class Contract:
     customers: bool
     tagged: bool
     card: str
+    value_holder: str | None
     flows: Mapping[str, Flow]
 
     def readers(self) -> tuple[str, ...]:
@@ -98,8 +129,18 @@ def read(data: bytes) -> Contract:
     """Read a contract's canonical bytes. Raises ``ValueError`` for what no contract can be."""
     try:
         body = json.loads(data)
+        # Other bytes could say two things: a key that is there twice, for one.
+        same = rfc8785.dumps(body) == data
+    except (
+        ValueError,
+        RecursionError,
+    ):  # of rfc8785 too: half of a surrogate pair, a number that is too long
+        same = False
+    if not same:
+        raise ValueError("a contract is not canonical JSON")
+    try:
         return _contract(data, body)
-    except (KeyError, TypeError, AttributeError, RecursionError, ZeroDivisionError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError("a contract lacks a part or has one of a wrong type") from None
 
 
@@ -120,21 +161,59 @@ def check_card(contract: Contract, card: Mapping[str, Any]) -> None:
     """
     if sha256(canonical.encode(dict(card))).hexdigest() != contract.card:
         raise ValueError("the card is not the one whose hash the contract holds")
-    settings = card.get("settings")
-    if not isinstance(settings, dict):
-        raise ValueError("the card has no settings")
+    settings, sections = card.get("settings"), card.get("sections")
+    if not isinstance(settings, dict) or not isinstance(sections, dict):
+        raise ValueError("the card has no settings or no statements")
     limits = contract.thresholds
-    told = {
+    told: dict[str, str | int | None] = {
         "kind": contract.kind,
         "receiver": contract.receiver,
         "min_group": limits.min_group,
         "max_set": limits.max_set,
-        "min_converters": limits.min_converters,
-        "dominance": limits.dominance,
     }
+    if contract.kind in SUM_KINDS and contract.kind != "profile":
+        told["min_converters"] = limits.min_converters
     for name, value in told.items():
-        if name in settings and value is not None and settings[name] != value:
+        if type(settings.get(name)) is not type(value) or settings[name] != value:
             raise ValueError(f"the card's {name} is not the contract's")
+    # Told only where it holds.
+    if "dominance" in settings and settings["dominance"] != limits.dominance:
+        raise ValueError("the card's dominance is not the contract's")
+    noise = {
+        str(params.get("epsilon")) if isinstance(params := each.get("params"), dict) else ""
+        for section in sections.values()
+        if isinstance(section, list)
+        for each in section
+        if isinstance(each, dict) and each.get("id") == "noise"
+    }
+    if noise != (set() if limits.epsilon is None else {f"{float(limits.epsilon):g}"}):
+        raise ValueError("the card's epsilon is not the contract's")
+
+
+def check_line(contract: Contract, fields: Mapping[str, Any]) -> None:
+    """Check the line of a bundle that holds ``contract``: its card, and both signatures where they are there.
+
+    The card's texts are not bound to anything. Raises ``ValueError``.
+    """
+    check_card(contract, fields["card"])
+    for side in ROLES:
+        if (signature := fields[f"{side}_signature"]) is not None:
+            verify_signature(contract.identities[side], contract.hash, side, bytes.fromhex(signature))
+
+
+def agreed(steps: Sequence[Step]) -> bytes | None:
+    """Return the hash of the contract that a job ran under: the one last signed before anything moved.
+
+    Of a job in which nothing moved it is the one signed last. What is signed behind the first move changes nothing
+    (SPEC 11.4); ``None`` where nothing was signed in time.
+    """
+    digest: bytes | None = None
+    for step in steps:
+        if step.type in MOVES:
+            break
+        if step.type in ("job_propose", "job_accept"):
+            digest = step["digest"]
+    return digest
 
 
 def _contract(data: bytes, body: Mapping[str, Any]) -> Contract:
@@ -165,6 +244,7 @@ def _contract(data: bytes, body: Mapping[str, Any]) -> Contract:
         customers=holder is not None and body["base"] == "customers",
         tagged=holder is not None and bool(parties[holder]["columns"]["tags"]),
         card=card,
+        value_holder=holder,
         flows={flow.name: flow for flow in flows},
     )
 
@@ -178,8 +258,14 @@ def _thresholds(policy: Mapping[str, Any], sums: bool) -> Thresholds:
         *limits,
         _whole(policy["min_converters"]),
         _whole(policy["dominance"]),
-        None if epsilon is None else Fraction(_text(epsilon)),
+        None if epsilon is None else _fraction(epsilon),
     )
+
+
+def _fraction(text: Any) -> Fraction:
+    if _EPSILON.fullmatch(_text(text)) is None:
+        raise ValueError("a contract's epsilon is not a fraction")
+    return Fraction(text)
 
 
 def _match_flows(body: Mapping[str, Any], sizes: tuple[int, int]) -> list[Flow]:
@@ -187,47 +273,72 @@ def _match_flows(body: Mapping[str, Any], sizes: tuple[int, int]) -> list[Flow]:
     receiver = _side(body["protocol_receiver"])
     sender = other(receiver)
     flows = [
-        Flow("receiver_announce", receiver, required=False),
-        Flow("sender_announce", sender, required=False),
+        _announce("receiver_announce", receiver, 2, 255 * (9 + 255)),
+        _announce("sender_announce", sender, 2, 255 * (9 + 255)),
         Flow("receiver_points", receiver, point, release="points"),
         Flow("sender_points", sender, point, release="points"),
         Flow("receiver_tokens", sender, token, like="receiver_points", release="tokens"),
-        Flow("finish_of_receiver", receiver, required=False),
-        Flow("finish_of_sender", sender, required=False),
+        _short("finish_of_receiver", receiver),
+        _short("finish_of_sender", sender),
     ]
     if body["receiver"] == "both":
         flows += [
-            Flow("token_commitment", receiver, required=False),
+            _short("token_commitment", receiver),
             Flow("sender_tokens", receiver, token, like="sender_points", release="tokens"),
         ]
     return flows
+
+
+def _announce(name: str, side: str, fixed: int, more: int) -> Flow:
+    """Return an announcement: of ``fixed`` bytes beside the contract and the commitments, and up to ``more``."""
+    least = _ANNOUNCED + fixed
+    return Flow(name, side, required=False, least=least, most=least + more)
+
+
+def _short(name: str, side: str) -> Flow:
+    """Return a message of a few digests."""
+    return Flow(name, side, required=False, least=1, most=128)
 
 
 def _sum_flows(body: Mapping[str, Any], sizes: tuple[int, int]) -> list[Flow]:
     point, token = sizes
     values = _side(body["value_holder"])
     groups = other(values)
+    if body["key_bits"] not in _KEY_BITS:
+        raise ValueError("a contract's key has a length that is not offered")
     # A ciphertext is a number below n^2.
     ciphertext = 2 * _whole(body["key_bits"]) // 8
+    days = 1 if body["window"] is None else _MOST_DAYS
     readers = ROLES if body["receiver"] == "both" else (_side(body["receiver"]),)
+    opening = (4 + 1 + 8 * _NAMED + 9 + _MASK, 1 + 9 + _MASK + _NAMED + 4)
     flows = [
-        Flow("value_announce", values, required=False),
-        Flow("group_announce", groups, required=False),
-        Flow("nonce_of_value_holder", values),
-        Flow("nonce_of_group_holder", groups),
+        # Size, key, proof and 128 tags; days, cells and 100,000 units (federated/SPEC 11.1).
+        _announce("value_announce", values, 15, 9 * 1_024 + 128 * 2 * _NAMED),
+        _announce("group_announce", groups, 15, 4 * _MOST_CELLS + 14 * 100_000),
+        Flow("nonce_of_value_holder", values, least=32, most=32),
+        Flow("nonce_of_group_holder", groups, least=32, most=32),
         Flow("value_points", values, point, release="points"),
-        Flow("value_sums", values, ciphertext, several=True, like="value_points", release="points"),
+        Flow("value_sums", values, ciphertext, several=days, like="value_points", release="points"),
         Flow("group_points", groups, point, release="points"),
         Flow("group_tokens", values, token, like="group_points", release="tokens"),
-        Flow("cell_sums", groups, release="sums"),
-        Flow("verdict", values),
-        Flow("finish_of_value_holder", values, required=False),
-        Flow("finish_of_group_holder", groups, required=False),
+        # A place and a ciphertext for each sum.
+        Flow(
+            *("cell_sums", groups),
+            release="sums",
+            least=4,
+            most=4 + _MOST_SUMS * (4 + ciphertext),
+            step=4 + ciphertext,
+        ),
+        Flow("verdict", values, least=8, most=8 + _MOST_SUMS + _MOST_CELLS),
+        _short("finish_of_value_holder", values),
+        _short("finish_of_group_holder", groups),
     ]
     if values in readers:
-        flows.append(Flow("openings", groups, release="openings"))
+        most = 18 + _MOST_SUMS * opening[0] + _MOST_CELLS * opening[1] + 10 * 65_535
+        flows.append(Flow("openings", groups, release="openings", least=18, most=most))
     if groups in readers:
-        flows.append(Flow("table", values, release="table"))
+        most = 12 + _MOST_SUMS * _ROW + _MOST_CELLS * (1 + _ROW + 4)
+        flows.append(Flow("table", values, release="table", least=12, most=most))
     return flows
 
 

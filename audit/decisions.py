@@ -8,19 +8,21 @@ are recomputed.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from audit.contracts import Contract, Thresholds
-from audit.reading import Reading
+from audit.contracts import MOVES, Contract, Thresholds
+from audit.ledger import check_budget
+from audit.reading import POLICY_FACTS, Reading
 from audit.report import Check, Checking
 from audit.steps import Step
+from audit.thresholds import recompute
 
-_NAMES: Final = ("policies", "decisions", "gate", "results", "budget", "thresholds")
-_HOUR: Final = 3_600_000
-# Runs count from the moment they were spent, which is a little before their entry.
-_SLACK: Final = 60_000
+_NAMES: Final = ("clock", "policies", "decisions", "gate", "results", "budget", "thresholds")
+_DAY: Final = 86_400_000
+# What a party does only under a policy of its own.
+_GOVERNED: Final = ("job_propose", "job_accept", "decision", "budget_spent")
 
 
 def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
@@ -28,6 +30,7 @@ def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
     checks = {name: Checking(name, reading.label) for name in _NAMES}
     if not reading.whole:
         return [each.skip("not_whole").done() for each in checks.values()]
+    _clock(reading, checks["clock"])
     _policies(reading, checks["policies"])
     for job, steps in reading.jobs.items():
         contract = reading.contract_of(job)
@@ -37,19 +40,35 @@ def check(reading: Reading, policy: Mapping[str, Any] | None) -> list[Check]:
     if reading.rehearsal:
         checks["budget"].skip("rehearsal")
     else:
-        _budget(reading, checks["budget"], policy)
+        _governed(reading, checks["policies"])
+        check_budget(reading, checks["budget"], policy)
     if reading.commits and not reading.details:
         checks["thresholds"].skip("sealed")
     return [each.done() for each in checks.values()]
 
 
-# A fact of ``policy_set`` and where an attached policy has it: section and key.
-_SET: Final[Mapping[str, tuple[str, str]]] = {
-    **{key: ("limits", key) for key in ("min_group", "min_converters", "dominance", "max_set", "epsilon")},
-    **{f"budget_{key}": ("budget", key) for key in ("runs", "hours", "epsilon")},
-    "result_days": ("lifetime", "result_days"),
-    "unwitnessed": ("audit", "unwitnessed"),
-}
+def _clock(reading: Reading, check: Checking) -> None:
+    """Times of entries agree, within a day, with the partners' clocks, which signed when they saw the log.
+
+    Entries in a cosigned checkpoint are no later than the cosignature, those behind it no earlier.
+    """
+    steps = sorted(
+        (step for each in (reading.others, *reading.jobs.values()) for step in each),
+        key=lambda step: step.sequence,
+    )
+    numbers = [step.sequence for step in steps]
+    for signed in reading.checkpoints:
+        if not signed.cosigners:
+            continue
+        check.counts["cosignatures"] += 1
+        moment = 1_000 * min(signed.cosigners.values())
+        at = bisect_left(numbers, signed.size)
+        if at and steps[at - 1].time > moment + _DAY:
+            check.fail("clock", reading.entry(steps[at - 1].sequence), size=signed.size)
+            return
+        if at < len(steps) and steps[at].time < moment - _DAY:
+            check.fail("clock", reading.entry(steps[at].sequence), size=signed.size)
+            return
 
 
 def _policies(reading: Reading, check: Checking) -> None:
@@ -59,7 +78,7 @@ def _policies(reading: Reading, check: Checking) -> None:
     for step in reading.others:
         if step.type != "policy_set" or (told := reading.effective.get(step["digest"].hex())) is None:
             continue
-        for fact, (section, key) in _SET.items():
+        for fact, (section, key) in POLICY_FACTS.items():
             part = told.get(section)
             if not isinstance(part, dict) or part.get(key) != step[fact]:
                 check.fail("policy_facts", reading.entry(step.sequence), setting=fact)
@@ -82,6 +101,16 @@ def _changes(reading: Reading, check: Checking) -> None:
             check.fail("policy_unset", reading.entry(sequence))
 
 
+def _governed(reading: Reading, check: Checking) -> None:
+    """Nothing is signed, decided or spent before the party has set a policy: that is what it is held to."""
+    if reading.header.pack is not None:
+        return  # a pack has the entries of its job, and each names its policy
+    for job, steps in reading.jobs.items():
+        first = next((step for step in steps if step.type in _GOVERNED), None)
+        if first is not None and reading.policy_at(first.sequence) is None:
+            check.fail("no_policy", reading.entry(first.sequence, job))
+
+
 class _Job:
     """The checks on one job of one log."""
 
@@ -93,12 +122,20 @@ class _Job:
         self._partner = reading.partner_of(contract)
         # (session, release) -> the decision that allowed it
         self._allowed: dict[tuple[str, str], Step] = {}
+        self._streams: dict[str, dict[str, Step]] = {}
+        for step in steps:
+            if step.type == "stream":
+                self._streams.setdefault(step["session"], {}).setdefault(step["name"], step)
 
     def check(self, checks: Mapping[str, Checking], policy: Mapping[str, Any] | None) -> None:
         """Walk over the job once, in order."""
-        shown = False
+        shown = moved = False
         for step in self._steps:
+            moved = moved or step.type in MOVES
             match step.type:
+                case "job_propose" | "job_accept" if step["digest"] != self._contract.hash:
+                    if moved:
+                        checks["policies"].fail("two_contracts", self._place(step))
                 case "job_propose" | "job_accept" if self._is_own(step):
                     self._signed_under(step, checks["policies"], policy)
                 case "decision":
@@ -107,7 +144,7 @@ class _Job:
                     self._sent(step, checks["decisions"], checks["gate"])
                 case "result_released":
                     shown = True
-                    self._shown(step, checks["results"])
+                    self._shown(step, checks["results"], policy)
                 case "result_closed":
                     checks["results"].counts["closed"] += 1
         finished = any(step.type == "job_finish" for step in self._steps)
@@ -151,10 +188,14 @@ class _Job:
             check.fail("decided_twice", self._place(step), release=step["release"])
         else:
             self._allowed[key] = step
+        if step.sequence not in self._reading.commits:
+            check.fail("unsealed", self._place(step))
+        thresholds.counts["allowed"] += 1
         details = self._reading.details.get(step.sequence)
         if details is not None:
             thresholds.counts["opened"] += 1
-            for fault in recompute(self._contract, details):
+            streams = self._streams.get(step["session"], {})
+            for fault in recompute(self._contract, self._reading.role, step["release"], streams, details):
                 thresholds.fail(fault, self._place(step))
 
     def _sent(self, step: Step, decisions: Checking, gate: Checking) -> None:
@@ -169,7 +210,7 @@ class _Job:
         else:
             gate.counts["releases"] += 1
 
-    def _shown(self, step: Step, check: Checking) -> None:
+    def _shown(self, step: Step, check: Checking, policy: Mapping[str, Any] | None) -> None:
         decision = self._allowed.get((step["session"], "result"))
         readers = {"bank": ("bank",), "platform": ("platform",), "none": ()}.get(
             step["to"], ("bank", "platform")
@@ -180,18 +221,19 @@ class _Job:
             check.fail("no_decision", self._place(step), name="result", release="result")
         elif self._reading.cosigned_between(self._partner, decision.sequence, step.sequence):
             check.counts["released"] += 1
-        elif self._open(step):
+        elif self._open(step, policy):
             check.counts["unwitnessed"] += 1
         else:
             check.fail("not_cosigned_before", self._place(step), name="result", decision=decision.sequence)
 
-    def _open(self, step: Step) -> bool:
-        """Return whether the party's policy shows a result that the partner did not cosign, and it said so."""
+    def _open(self, step: Step, policy: Mapping[str, Any] | None) -> bool:
+        """Return whether the policy shows a result that the partner will not cosign, and the partner would not."""
         own = self._reading.policy_at(step.sequence)
-        refused = any(
-            each.type == "cosign_refused" and each.sequence < step.sequence for each in self._reading.others
-        )
-        return own is not None and own["unwitnessed"] == "open" and refused
+        given = None if policy is None else policy.get("audit", {}).get("unwitnessed")
+        if own is None or own["unwitnessed"] != "open" or given == "closed":
+            return False
+        names = {self._reading.partners[log].name for log in self._partner}
+        return any(self._reading.refused_by(name, step.sequence) for name in names)
 
 
 def _holds(key: str, bound: Any, limits: Thresholds) -> bool:
@@ -210,127 +252,3 @@ def _holds(key: str, bound: Any, limits: Thresholds) -> bool:
     if told is None:
         return True
     return told <= int(bound) if key == "max_set" else told >= int(bound)
-
-
-def recompute(contract: Contract, details: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with an opened decision: codes of ``sentences.PROBLEMS``.
-
-    The details of a decision are those that SPEC 8.3 names: both sides' persons, and for grouped sums per place the
-    counts, the noise and whether it passes (federated/SPEC.md 12.3 and 14.1).
-    """
-    limits = contract.thresholds
-    sizes = [
-        details[key]
-        for key in ("own_persons", "peer_persons", "value_persons", "group_persons")
-        if key in details
-    ]
-    if len(sizes) != 2 or any(type(size) is not int for size in sizes):
-        yield "details_form"
-        return
-    if any(not limits.min_group <= size <= limits.max_set for size in sizes):
-        yield "size_out_of_range"
-    places = details.get("places", [])
-    if type(places) is not list:
-        yield "details_form"
-        return
-    for place in places:
-        passes = _passes(contract, place)
-        if passes is None:
-            yield "details_form"
-            return
-        if bool(place["passes"]) != passes:
-            yield "threshold"
-            return
-
-
-def _passes(contract: Contract, place: Any) -> bool | None:
-    """Return whether a place passes by its counts; ``None`` for what is not a place."""
-    limits = contract.thresholds
-    if type(place) is not dict or any(type(value) is not int for value in place.values()):
-        return None
-    if not {"persons", "matched", "passes"} <= place.keys() or limits.min_converters is None:
-        return None
-    persons, matched = place["persons"], place["matched"]
-    if persons < limits.min_group:
-        return False
-    if "converters" not in place:
-        # The group holder's own rule: with noise the value holder decides on the rest.
-        if limits.epsilon is not None:
-            return True
-        return bool(matched >= (limits.min_group if contract.customers else limits.min_converters))
-    if not {"noise_on_matched", "noise_on_converters"} <= place.keys():
-        return None
-    if limits.epsilon is None and (place["noise_on_matched"] or place["noise_on_converters"]):
-        return None
-    matched += place["noise_on_matched"]
-    converters = place["converters"] + place["noise_on_converters"]
-    if contract.customers and matched < limits.min_group:
-        return False
-    return contract.tagged or bool(converters >= limits.min_converters)
-
-
-def _budget(reading: Reading, check: Checking, policy: Mapping[str, Any] | None) -> None:
-    """Every session that sent points has a run that was spent for it, and no run is over its limits."""
-    limit = None if policy is None else policy.get("budget", {}).get("runs")
-    spent: dict[tuple[str, str], _Ledger] = {}
-    runs = []
-    for job, steps in reading.jobs.items():
-        left, sessions = 0, set()
-        for step in steps:
-            if step.type == "budget_spent":
-                left += 1
-                runs.append((step.sequence, job, step))
-            elif (
-                step.type == "decision"
-                and (step["release"], step["outcome"]) == ("points", "allow")
-                and step["session"] not in sessions
-            ):
-                sessions.add(step["session"])
-                if left == 0:
-                    check.fail("not_spent", reading.entry(step.sequence, job))
-                left = 0
-    for sequence, job, step in sorted(runs, key=lambda run: run[0]):
-        ledger = spent.setdefault((step["dataset"], step["partner"]), _Ledger())
-        ledger.add(step)
-        check.counts["runs"] += 1
-        if step["runs"] > step["limit"] or (limit is not None and step["limit"] > limit):
-            check.fail("over_budget", reading.entry(sequence, job))
-        elif Fraction(step["epsilon_spent"]) > Fraction(step["epsilon_limit"]):
-            check.fail("over_epsilon", reading.entry(sequence, job))
-        elif not ledger.holds(step):
-            check.fail("miscounted", reading.entry(sequence, job))
-        else:
-            _as_policy(reading, step, check)
-
-
-class _Ledger:
-    """The runs of one dataset with one partner, as the entries have them, in order."""
-
-    def __init__(self) -> None:
-        self._times: list[int] = []
-        # Epsilons of all runs before each, and of all.
-        self._sums = [Fraction(0)]
-
-    def add(self, step: Step) -> None:
-        """Add the next run."""
-        self._times.append(step.time)
-        self._sums.append(self._sums[-1] + Fraction(step["epsilon"] or 0))
-
-    def holds(self, step: Step) -> bool:
-        """Return whether ``step``, the last run, says that no less was spent than the runs of its period add up to.
-
-        It may be more: runs that are reserved count, and so do those from before the log began.
-        """
-        first = bisect_left(self._times, step.time - step["hours"] * _HOUR + _SLACK)
-        runs, epsilon = len(self._times) - first, self._sums[-1] - self._sums[first]
-        return runs <= step["runs"] and epsilon <= Fraction(step["epsilon_spent"])
-
-
-def _as_policy(reading: Reading, step: Step, check: Checking) -> None:
-    """The limits that a run was held to are those of the policy in force."""
-    own = reading.policy_at(step.sequence)
-    if own is None:
-        return
-    limits = (own["budget_runs"], own["budget_hours"], Fraction(own["budget_epsilon"]))
-    if (step["limit"], step["hours"], Fraction(step["epsilon_limit"])) != limits:
-        check.fail("other_budget", reading.entry(step.sequence))

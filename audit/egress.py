@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from audit.contracts import Contract, Flow
+from audit.contracts import Contract
 from audit.reading import Reading
 from audit.report import Check, Checking, Traffic
 from audit.steps import Step
@@ -76,24 +76,16 @@ def _allowed(
 def _sizes(reading: Reading, contract: Contract, session: Mapping[str, Step], check: Checking) -> None:
     for name, step in session.items():
         flow = contract.flows[name]
-        if flow.element is None:
-            continue
-        if not _fits(flow, step):
+        if not flow.fits(step["count"], step["bytes"]):
             check.fail("wrong_bytes", reading.entry(step.sequence, contract.job), name=name)
+        elif flow.element is None:
+            check.counts["singles"] += 1
         elif flow.like is None and not _in_limits(contract, step):
             check.fail("out_of_limits", reading.entry(step.sequence, contract.job), name=name)
         elif flow.like is not None and flow.like in session and session[flow.like]["count"] != step["count"]:
             check.fail("counts_differ", reading.entry(step.sequence, contract.job), name=name, like=flow.like)
         else:
             check.counts["streams"] += 1
-
-
-def _fits(flow: Flow, step: Step) -> bool:
-    count, size, element = step["count"], step["bytes"], flow.element or 0
-    if flow.several:
-        # As many ciphertexts for one person as for another.
-        return bool(size % (count * element) == 0 and size > 0) if count else size == 0
-    return bool(size == count * element)
 
 
 def _in_limits(contract: Contract, step: Step) -> bool:

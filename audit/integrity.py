@@ -6,22 +6,26 @@ leaves at the size of every checkpoint, so that all pairs of checkpoints are con
 
 from __future__ import annotations
 
+import datetime
 import hmac
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
+
+import rfc8785
 
 from audit import canonical, keys
 from audit.bundle import Extra
 from audit.checkpoint import Checkpoint, check_cosignature, open_checkpoint
 from audit.commitment import CommitmentError, check_opening
-from audit.contracts import check_card, decoded
+from audit.contracts import check_line, decoded
 from audit.contracts import read as read_contract
 from audit.keys import KeysError, LogKeys
 from audit.merkle import ProofError, verify_consistency, verify_inclusion
 from audit.note import COSIGNATURE_V1, ED25519, NoteError, parse_line, parse_verifier, split
-from audit.reading import Partner, Reading, Signed, root_of
-from audit.report import Check, Checking, Place
+from audit.reading import Partner, Reading, Signed, facts_of_policy, root_of
+from audit.report import Check, Checking, Place, fingerprint_of
 
 
 def check(reading: Reading) -> list[Check]:
@@ -59,6 +63,7 @@ def _certified(fields: Mapping[str, Any]) -> None:
 
 def _keys(reading: Reading, partners: list[Extra]) -> Check:
     check, header = Checking("keys", reading.label), reading.header
+    check.note("identity", name=header.name, fingerprint=fingerprint_of(header.identity))
     try:
         _certified(header.as_data())
     except ValueError as error:
@@ -114,6 +119,9 @@ def _checkpoints(reading: Reading, lines: list[Extra]) -> tuple[Check, Check]:
     for partner in reading.partners.values():
         count = sum(partner.log in each.cosigners for each in reading.checkpoints)
         cosigned.note("cosigned_by", count=count, name=partner.name)
+    covered = max((each.size for each in reading.checkpoints if each.cosigners), default=0)
+    if covered < header.size:
+        cosigned.note("uncosigned", first=covered, size=header.size)
     return signed.done(), cosigned.done()
 
 
@@ -132,22 +140,22 @@ def _fits(reading: Reading, told: Checkpoint, check: Checking, good: int) -> boo
 
 def _cosigners(
     note: bytes, place: Place, witnesses: Mapping[str, Partner], check: Checking
-) -> frozenset[str]:
-    """Return the partners' logs whose owners cosigned ``note``; a wrong cosignature of theirs is a problem."""
-    found = set()
+) -> dict[str, int]:
+    """Return the partners' logs whose owners cosigned ``note``, and when; a wrong cosignature is a problem."""
+    found: dict[str, int] = {}
     text, lines = split(note)
     for line in lines:
         partner = witnesses.get(parse_line(line).name)
         if partner is None:
             continue  # the log's own line, or a witness that is not known here (C2SP signed-note)
         try:
-            check_cosignature(text, line, partner.witness_key)
+            seconds = check_cosignature(text, line, partner.witness_key)
         except NoteError as error:
             check.fail("cosignature", place, name=partner.name, what=str(error))
             continue
         check.counts["cosignatures"] += 1
-        found.add(partner.log)
-    return frozenset(found)
+        found[partner.log] = min(seconds, found.get(partner.log, seconds))
+    return found
 
 
 def _witnessed(reading: Reading, lines: list[Extra]) -> Check:
@@ -164,8 +172,7 @@ def _witnessed(reading: Reading, lines: list[Extra]) -> Check:
             told = open_checkpoint(note, partner.log_key)
             text, signatures = split(note)
             mine = [line for line in signatures if parse_line(line).name == own.name]
-            for line in mine:
-                check_cosignature(text, line, reading.header.witness_key)
+            seconds = [check_cosignature(text, line, reading.header.witness_key) for line in mine]
         except NoteError as error:
             check.fail("witnessed_note", place, name=partner.name, what=str(error))
             continue
@@ -182,7 +189,7 @@ def _witnessed(reading: Reading, lines: list[Extra]) -> Check:
             check.fail("order", place)
         else:
             check.counts["notes"] += 1
-            notes.append(Signed(told.size, told.root, extra.line))
+            notes.append(Signed(told.size, told.root, extra.line, {reading.header.log: min(seconds)}))
     return check.done()
 
 
@@ -232,6 +239,8 @@ def _attached(reading: Reading, extras: Mapping[str, list[Extra]]) -> Check:
         digest = sha256(canonical.encode(extra.fields["policy"])).hexdigest()
         if digest != extra.fields["digest"]:
             check.fail("policy_hash", _line(reading, extra))
+        elif facts_of_policy(digest, extra.fields["policy"]) is None:
+            check.fail("policy_form", _line(reading, extra))
         else:
             check.counts["policies"] += 1
             reading.effective[digest] = extra.fields["policy"]
@@ -257,13 +266,38 @@ def _contract(reading: Reading, extra: Extra, check: Checking) -> None:
         data = decoded(fields["contract"])
         if not hmac.compare_digest(sha256(data).hexdigest(), fields["hash"]):
             raise ValueError("the contract's bytes have another hash")
+        body = _canonical(data)
         contract = read_contract(data)
-        check_card(contract, fields["card"])
+        reading.ends[contract.hash] = _end(body)
+        check_line(contract, fields)
     except ValueError as error:
         check.fail("contract", place, what=str(error))
         return
     check.counts["contracts"] += 1
     reading.contracts[contract.hash] = contract
+
+
+def _canonical(data: bytes) -> dict[str, Any]:
+    """Return what canonical bytes say (RFC 8785). Raises ``ValueError`` for others, such as a key that stands twice.
+
+    Contracts have fractions, which entries have not: ``audit.canonical`` would refuse them.
+    """
+    try:
+        body = json.loads(data)
+        if isinstance(body, dict) and rfc8785.dumps(body) == data:
+            return body
+    except (ValueError, RecursionError):  # ValueError: also of rfc8785, and half of a surrogate pair
+        pass
+    raise ValueError("the contract's bytes are not canonical JSON")
+
+
+def _end(body: Mapping[str, Any]) -> int:
+    """Return when a contract ends, in milliseconds since 1970. Raises ``ValueError``."""
+    text = body.get("expires")
+    moment = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("the contract does not say when it ends")
+    return int(moment.timestamp() * 1000)
 
 
 def _proofs(reading: Reading, extras: Mapping[str, list[Extra]]) -> Check:

@@ -74,7 +74,7 @@ def _article(pack: Pack, said: Said, bundle: str) -> Element:
         _pairs(_section(article, "agreed", said), list(agreed_rows(pack, said)))
     _course(_section(article, "course", said), pack, said)
     if pack.agreed is not None and pack.agreed.card[said.language]:
-        _card(_section(article, "card", said), pack.agreed.card[said.language])
+        _card(_section(article, "card", said), pack.agreed.card[said.language], said)
     _left(_section(article, "left", said), pack, said)
     _decisions(_section(article, "decisions", said), pack, said)
     _checking(_section(article, "checking", said), pack, said, bundle)
@@ -212,8 +212,9 @@ def _command(steps: Element, text: str, command: str) -> None:
     SubElement(item, "code").text = command
 
 
-def _card(section: Element, lines: Sequence[str]) -> None:
+def _card(section: Element, lines: Sequence[str], said: Said) -> None:
     """Add the disclosure card: what it is of, then headings, and statements that begin with a dash."""
+    _soft(section, said("card_told"))
     _soft(section, lines[0])
     listed = section
     for line in map(str.strip, lines[1:]):

@@ -236,13 +236,7 @@ def budget(pack: Pack, said: Said) -> list[str]:
 def _allowed(agreed: Agreed, shared: Mapping[str, Any]) -> bool:
     """Return whether a message of this name and direction follows from the contract, and is of the right length."""
     flow = agreed.terms.flows.get(shared["name"])
-    if flow is None or flow.sender != shared["from"]:
-        return False
-    if flow.element is None:
-        return True
-    if flow.several:
-        return bool(shared["count"] == 0 or shared["bytes"] % flow.element == 0)
-    return bool(shared["bytes"] == shared["count"] * flow.element)
+    return flow is not None and flow.sender == shared["from"] and flow.fits(shared["count"], shared["bytes"])
 
 
 def _last(pack: Pack, *types: str) -> Entry | None:

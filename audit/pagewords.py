@@ -17,7 +17,14 @@ PAGE: Final[Mapping[str, tuple[str, str]]] = {
     "cautions": ("To be looked at", "需要注意"),
     "agreed": ("What was agreed", "约定内容"),
     "course": ("Who did what, and when", "谁在何时做了什么"),
-    "card": ("The disclosure card that both agreed to", "双方同意的披露卡"),
+    "card": ("The disclosure card, as this party words it", "披露卡（由本方表述）"),
+    "card_told": (
+        (
+            "Both parties signed the card's SHA-256 in the contract. These sentences are this party's wording of that"
+            " card, which nothing here checks."
+        ),
+        "双方在合同中签署的是披露卡的 SHA-256。以下文字是本方对该卡的表述，此处未作核对。",
+    ),
     "left": ("What left each side", "各方发出的内容"),
     "decisions": ("Decisions before each release", "每次释放前的决定"),
     "checking": ("How this can be checked", "如何核验"),

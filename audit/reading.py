@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from binascii import hexlify
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
 from audit import entry
 from audit.bundle import Bundle, BundleFault, Extra, Header
-from audit.contracts import Contract
+from audit.contracts import Contract, agreed
+from audit.events import EVENTS, check_facts
 from audit.keys import REHEARSAL
 from audit.merkle import ProofError, Tree
 from audit.report import Check, Checking, Place
@@ -23,6 +24,13 @@ from audit.steps import KEPT, Step, Texts
 
 # Leaves are put into the tree in batches, which is faster than one by one.
 _BATCH: Final = 4096
+# A fact of ``policy_set`` and where an attached policy has it: section and key.
+POLICY_FACTS: Final[Mapping[str, tuple[str, str]]] = {
+    **{key: ("limits", key) for key in ("min_group", "min_converters", "dominance", "max_set", "epsilon")},
+    **{f"budget_{key}": ("budget", key) for key in ("runs", "hours", "epsilon")},
+    "result_days": ("lifetime", "result_days"),
+    "unwitnessed": ("audit", "unwitnessed"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +46,15 @@ class Partner:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint whose signature was checked: its root, its line, and the logs whose owners cosigned it."""
+    """A checkpoint whose signature was checked: its root and its line.
+
+    ``cosigners`` are the logs whose owners cosigned it, with the seconds since 1970 that each put there.
+    """
 
     size: int
     root: bytes
     line: int
-    cosigners: frozenset[str] = frozenset()
+    cosigners: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -69,11 +80,18 @@ class Reading:
     # Notes of a partner's log that were refused as forks and that one bundle cannot judge.
     refused: list[tuple[str, Signed]] = field(default_factory=list)
     contracts: dict[bytes, Contract] = field(default_factory=dict)
+    # When contracts end, by their hash: milliseconds since 1970.
+    ends: dict[bytes, int] = field(default_factory=dict)
+    # The log begins as one that a restore began: what came before lies in an older log of this party.
+    restored: bool = False
+    # Who opened a result: (sequence, job).
+    opened: list[tuple[int, str]] = field(default_factory=list)
     effective: dict[str, dict[str, Any]] = field(default_factory=dict)
     details: dict[int, dict[str, Any]] = field(default_factory=dict)
     _cosigned: dict[str, list[int]] = field(default_factory=dict)
     _by_kind: dict[str, list[Step]] = field(default_factory=dict)
     _schedules: dict[str, list[Step]] = field(default_factory=dict)
+    _refusals: dict[str, list[Step]] = field(default_factory=dict)
 
     @property
     def role(self) -> str:
@@ -82,8 +100,11 @@ class Reading:
 
     @property
     def rehearsal(self) -> bool:
-        """Whether the log is a rehearsal's, whose name says so: one hand played both parties, nobody approved."""
-        return self.header.log.split("/")[2] == REHEARSAL
+        """Whether the log is a rehearsal's: one hand played both parties, nobody approved.
+
+        Its name says so and that of every partner's log; a log of that name with a real partner is held to all.
+        """
+        return all(is_rehearsal(log) for log in (self.header.log, *self.partners))
 
     def entry(self, sequence: int, job: str | None = None) -> Place:
         """Return the place of an entry."""
@@ -95,11 +116,8 @@ class Reading:
         return frozenset(log for log, each in self.partners.items() if each.identity == identity)
 
     def contract_of(self, job: str) -> Contract | None:
-        """Return the contract of ``job`` that was signed last; ``None`` where none was, or it is not here."""
-        digest: bytes | None = None
-        for step in self.jobs.get(job, ()):
-            if step.type in ("job_propose", "job_accept"):
-                digest = step["digest"]
+        """Return the contract that ``job`` ran under; ``None`` where none was signed in time, or it is not here."""
+        digest = agreed(self.jobs.get(job, ()))
         return None if digest is None else self.contracts.get(digest)
 
     def finished(self) -> set[str]:
@@ -119,10 +137,33 @@ class Reading:
         return False
 
     def policy_at(self, sequence: int) -> Step | None:
-        """Return the ``policy_set`` that was in force at entry ``sequence``."""
+        """Return the ``policy_set`` that was in force at entry ``sequence``.
+
+        A pack does not have that entry: there it is made of the attached policy that the entry names.
+        """
+        if self.header.pack is not None:
+            return self._attached_policy(sequence)
         steps = self._of("policy_set")
         at = bisect_right(steps, sequence, key=lambda step: step.sequence)
         return steps[at - 1] if at else None
+
+    def _attached_policy(self, sequence: int) -> Step | None:
+        at = bisect_right(self.policies, sequence, key=lambda each: each[0])
+        digest = self.policies[at - 1][1] if at else None
+        if digest is None or digest not in self.effective:
+            return None
+        facts = facts_of_policy(digest, self.effective[digest])
+        return None if facts is None else Step(sequence, 0, "policy_set", "", tuple(facts.values()))
+
+    def refused_by(self, partner: str, sequence: int) -> bool:
+        """Return whether, at entry ``sequence``, the partner of that name would not cosign this log."""
+        if not self._refusals:
+            for step in self.others:
+                if step.type in ("cosign_refused", "cosign_resumed"):
+                    self._refusals.setdefault(step["partner"], []).append(step)
+        steps = self._refusals.get(partner, [])
+        at = bisect_right(steps, sequence, key=lambda step: step.sequence)
+        return at > 0 and steps[at - 1].type == "cosign_refused"
 
     def schedule(self, schedule: str) -> Sequence[Step]:
         """Return the steps of a schedule, in order."""
@@ -143,10 +184,30 @@ class Reading:
         return self._cosigned[log]
 
 
+def is_rehearsal(log: str) -> bool:
+    """Return whether a log's name says that it is of a rehearsal."""
+    return log.split("/")[2] == REHEARSAL
+
+
+def facts_of_policy(digest: str, policy: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what a ``policy_set`` says of an attached policy, or ``None`` for what no policy is."""
+    facts: dict[str, Any] = {"digest": digest}
+    for fact, (section, key) in POLICY_FACTS.items():
+        part = policy.get(section)
+        facts[fact] = part.get(key) if isinstance(part, dict) else None
+    try:
+        check_facts("policy_set", facts)
+    except ValueError:
+        return None
+    return {key: facts[key] for key in EVENTS["policy_set"].facts}
+
+
 def read(bundle: Bundle) -> tuple[Reading, list[Check]]:
     """Read ``bundle`` to its end, or to its first bad entry. Returns what was read, and the checks made of it."""
     reading = Reading(bundle.label, bundle.header)
-    entries, file = Checking("entries", bundle.label), Checking("file", bundle.label)
+    pack = bundle.header.pack is not None
+    entries = Checking("entries_of_pack" if pack else "entries", bundle.label)
+    file = Checking("file", bundle.label)
     try:
         _entries(bundle, reading, entries)
     except BundleFault as fault:
@@ -194,8 +255,11 @@ def _entries(bundle: Bundle, reading: Reading, check: Checking) -> None:
         if said["log"] != log or said["role"] != role:
             check.fail("other_log", reading.entry(sequence))
             break
-        if sequence == 0 and not _opens(header, said):
+        if not reading.size and not (sequence == 0 and _opens(header, said)):
             check.fail("opening", reading.entry(0))
+            break
+        if reading.size and pack and said["job"] != header.pack:
+            check.fail("not_of_pack", reading.entry(sequence))
             break
         expected, last_time = sequence + 1, time
         if said["policy"] != policy or said["type"] == "policy_set":
@@ -209,6 +273,10 @@ def _entries(bundle: Bundle, reading: Reading, check: Checking) -> None:
                 others.append(step)
             else:
                 jobs.setdefault(job, []).append(step)
+        elif said["type"] == "result_read":
+            reading.opened.append((sequence, said["job"]))
+        elif said["type"] == "restored" and sequence == 1:
+            reading.restored = True
         reading.size += 1
         if pack:
             reading.leaves[sequence] = leaf
@@ -236,7 +304,11 @@ def _spot(reading: Reading, expected: int, line: int) -> Place:
 
 
 def _check_size(reading: Reading, check: Checking) -> None:
-    if reading.header.pack is None and reading.size != reading.header.size:
+    if not reading.size:
+        check.fail("opening", reading.entry(0))
+    elif reading.header.pack is not None and reading.size == 1:
+        check.fail("empty_pack", Place(reading.label, "line", 1))
+    elif reading.header.pack is None and reading.size != reading.header.size:
         check.fail(
             "size", Place(reading.label, "entry", reading.size), found=reading.size, told=reading.header.size
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
 
 from audit.sentences import (
@@ -29,6 +30,8 @@ from audit.sentences import (
 MOST_LISTED: Final = 20
 # Jobs whose traffic is printed; as data the report has all of them.
 MOST_JOBS: Final = 20
+# Hexadecimal digits of an identity's fingerprint.
+FINGERPRINT_HEX: Final = 32
 
 Param = str | int
 
@@ -170,11 +173,18 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome over one or two bundles; ``passed`` if no check failed."""
+    """The outcome over one or two bundles; ``passed`` if no check failed.
+
+    ``unproven`` are keys of ``sentences.UNPROVEN``; ``scope`` says with the verdict what it is about; ``identities``
+    are the parties' public keys (hexadecimal), one per bundle.
+    """
 
     bundles: tuple[str, ...]
     sections: tuple[Section, ...]
     traffic: tuple[Traffic, ...]
+    unproven: tuple[str, ...] = ()
+    scope: tuple[Note, ...] = ()
+    identities: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -193,13 +203,18 @@ class Report:
             "veiljoin_audit_report": 1,
             "verdict": "passed" if self.passed else "failed",
             "first_problem": None if first is None else first.as_data(),
+            "scope": [{"code": each.code, "text": each.text()} for each in self.scope],
             "bundles": list(self.bundles),
+            "identities": [
+                {"bundle": bundle, "identity": identity, "fingerprint": fingerprint_of(identity)}
+                for bundle, identity in zip(self.bundles, self.identities, strict=True)
+            ],
             "sections": [
                 {"id": section.id, "checks": [check.as_data() for check in section.checks]}
                 for section in self.sections
             ],
             "traffic": [each.as_data() for each in self.traffic],
-            "unproven": [code for code in UNPROVEN if code != "dropped_tail" or len(self.bundles) == 1],
+            "unproven": list(self.unproven),
         }
 
     def lines(self, language: str = "en") -> Iterator[str]:
@@ -219,14 +234,13 @@ class Report:
             if section.id == "egress":
                 yield from (f"      {line}" for line in self._traffic(language))
         yield SECTIONS["unproven"][column]
-        for code in UNPROVEN:
-            if code != "dropped_tail" or len(self.bundles) == 1:
-                yield f"  -  {UNPROVEN[code][column]}"
+        yield from (f"  -  {UNPROVEN[code][column]}" for code in self.unproven)
         first = self.first
         if first is None:
-            yield VERDICTS["passed"][column]
+            verdict = VERDICTS["passed"][column]
         else:
-            yield VERDICTS["failed"][column].format(first=first.text(language))
+            verdict = VERDICTS["failed"][column].format(first=first.text(language))
+        yield " ".join((verdict, *(each.text(language) for each in self.scope)))
 
     def _checks(self) -> Iterator[Check]:
         for section in self.sections:
@@ -245,6 +259,12 @@ class Report:
             yield _filled(NOTES["traffic"], params, language)
         if len(self.traffic) > MOST_JOBS:
             yield _filled(NOTES["more"], {"count": len(self.traffic) - MOST_JOBS}, language)
+
+
+def fingerprint_of(identity: str) -> str:
+    """Return what people compare of an identity's public key (hexadecimal): half of its SHA-256, in groups."""
+    digest = sha256(bytes.fromhex(identity)).hexdigest()[:FINGERPRINT_HEX]
+    return " ".join(digest[at : at + 4] for at in range(0, FINGERPRINT_HEX, 4))
 
 
 @dataclass(slots=True)

@@ -58,9 +58,14 @@ CHECKS: Final[_Table] = {
         "the log's keys are certified by the party's identity, and those of {partners} partner logs by theirs",
         "日志密钥由该方身份签发，另有 {partners} 个伙伴日志的密钥由其各自身份签发",
     ),
+    "identity": ("the log is of an identity that was given", "日志属于所给的身份之一"),
     "entries": (
         "{entries} entries hashed, none missing, none out of order",
         "已对 {entries} 条记录计算哈希，无缺失，无乱序",
+    ),
+    "entries_of_pack": (
+        "{entries} entries hashed: of the log the first, and what the party says is all of one job",
+        "已对 {entries} 条记录计算哈希：日志首条，以及该方所称属于同一任务的全部记录",
     ),
     "file": ("{lines} lines read to the end", "已读至末尾，共 {lines} 行"),
     "checkpoints": (
@@ -96,6 +101,13 @@ CHECKS: Final[_Table] = {
         "{streams} streams and messages equal in both logs, {in_one} in one log of jobs that did not finish in both",
         "双方日志中 {streams} 个数据流和消息一致；未在双方完成的任务中另有 {in_one} 个只见于一方",
     ),
+    "released": (
+        (
+            "{releases} releases that one party received had been decided by the other and cosigned in time,"
+            " {elsewhere} belong to another log of that party"
+        ),
+        "一方收到的 {releases} 次披露均已由另一方事先决定并及时联署；另有 {elsewhere} 次属于该方的另一日志",
+    ),
     "jobs": (
         "{jobs} jobs of both parties: {finished} finished in both logs, {ended} ended otherwise, {open} open",
         "双方共有 {jobs} 个任务：{finished} 个双方均已完成，{ended} 个以其他方式结束，{open} 个未结束",
@@ -114,6 +126,14 @@ CHECKS: Final[_Table] = {
     "basis": (
         "consent basis stated for {stated} uses of a dataset, not stated for {not_stated}",
         "数据集使用中 {stated} 次注明了同意依据，{not_stated} 次未注明",
+    ),
+    "clock": (
+        "times within a day of {cosignatures} cosignatures of partners",
+        "记录时间与伙伴的 {cosignatures} 次联署相差不超过一天",
+    ),
+    "opened": (
+        "{opened} times somebody opened a result, each time one that was there for this party",
+        "结果共被打开 {opened} 次，每次均为该方可读的结果",
     ),
     "policies": (
         "{policies} policies, each set by an entry; {contracts} contracts as strict as the policy then in force",
@@ -138,14 +158,23 @@ CHECKS: Final[_Table] = {
         ),
     ),
     "budget": ("{runs} runs spent, none over its budget", "已消耗 {runs} 次运行预算，均未超限"),
-    "thresholds": ("{opened} opened decisions recomputed", "已重新计算 {opened} 项公开明细的决定"),
+    "thresholds": (
+        "{opened} of {allowed} decisions opened and recomputed",
+        "{allowed} 项决定中有 {opened} 项的明细已公开并重新计算",
+    ),
     "allowed": (
         "{messages} streams and messages, all of them what their contracts allow",
         "{messages} 个数据流和消息，均为合约所允许",
     ),
     "sizes": (
-        "{streams} streams with bytes = count x size of an element; {bytes} bytes left this side",
-        "{streams} 个数据流的字节数 = 数量乘以元素大小；该方共发出 {bytes} 字节",
+        (
+            "{streams} streams with bytes = count x size of an element, {singles} single messages as long as theirs"
+            " can be; {bytes} bytes left this side"
+        ),
+        (
+            "{streams} 个数据流的字节数 = 数量乘以元素大小，{singles} 条单个消息的长度在允许范围内；"
+            "该方共发出 {bytes} 字节"
+        ),
     ),
     "complete": (
         "{jobs} finished jobs with every message that their kind has",
@@ -167,6 +196,12 @@ PROBLEMS: Final[_Table] = {
         "the first entry does not open the log with the keys of the header.",
         "首条记录未以文件头中的密钥开启日志。",
     ),
+    "empty_pack": ("the pack has no entry of its job.", "证据包中没有该任务的任何记录。"),
+    "other_identity": (
+        "the log is of none of the identities that were given.",
+        "日志不属于所给的任何身份。",
+    ),
+    "not_of_pack": ("it belongs to another job than the pack is of.", "它不属于该证据包的任务。"),
     "size": (
         "the bundle has {found} entries where its header says {told}.",
         "日志包有 {found} 条记录，文件头却称有 {told} 条。",
@@ -228,6 +263,7 @@ PROBLEMS: Final[_Table] = {
         "曾发现分叉，但日志包中没有证明它的检查点。",
     ),
     "policy_hash": ("a policy has another hash than its line says.", "策略的哈希与所在行不符。"),
+    "policy_form": ("what is attached is not a policy.", "所附内容不是策略。"),
     "details": (
         "the opened details are not what the entry commits to: {what}.",
         "公开的明细与记录的承诺不符：{what}。",
@@ -266,6 +302,34 @@ PROBLEMS: Final[_Table] = {
         "{name} is not in {bundle}, where the job finished too.",
         "{bundle} 中的该任务也已完成，却没有 {name}。",
     ),
+    "half_rehearsal": (
+        "this log is of a rehearsal and the other is not: nobody rehearses with a real partner.",
+        "此日志属于演练而另一日志不是：演练不会与真实伙伴进行。",
+    ),
+    "history_shed": (
+        (
+            "{name} knows another log of this party, {log}, and cosigned {size} entries of it; this one does not"
+            " begin as a log does whose store was put back."
+        ),
+        "{name} 还知悉该方的另一日志 {log}，并联署过其 {size} 条记录；而此日志的开头并非恢复后的日志。",
+    ),
+    "received_undecided": (
+        "{name} arrived, and {bundle} has no decision that allowed {release} in this session.",
+        "已收到 {name}，但 {bundle} 中没有允许本次会话 {release} 的决定。",
+    ),
+    "never_cosigned": (
+        "{name} arrived, and this party never cosigned the decision (entry {decision} of {bundle}).",
+        "已收到 {name}，但该方从未联署其决定（{bundle} 第 {decision} 条）。",
+    ),
+    "cosigned_late": (
+        "{name} had arrived before this party cosigned the decision (entry {decision} of {bundle}).",
+        "{name} 在该方联署其决定（{bundle} 第 {decision} 条）之前即已收到。",
+    ),
+    "other_contract": ("{bundle} has this job under another contract.", "{bundle} 中该任务的合约与此不同。"),
+    "other_party": (
+        "the contract of this job is not with the party of {bundle}.",
+        "该任务的合约并非与 {bundle} 的一方签订。",
+    ),
     # approvals
     "no_contract": ("the contract is not in the bundle.", "日志包中没有该合约。"),
     "foreign_contract": ("the contract is of another job or party.", "该合约属于另一任务或另一方。"),
@@ -279,6 +343,13 @@ PROBLEMS: Final[_Table] = {
         "在双方签署合约之前已有数据流动。",
     ),
     "two_contracts": ("the two parties signed different contracts.", "双方签署的合约不同。"),
+    "after_end": ("the job goes on after its end ({how}).", "任务在结束（{how}）之后仍在继续。"),
+    "run_out": ("the run begins after the contract has ended.", "运行开始时合约已到期。"),
+    "not_a_reader": (
+        "somebody opened a result that the contract does not give to this party.",
+        "有人打开了合约未授予该方的结果。",
+    ),
+    "not_released": ("somebody opened a result that was not released.", "有人打开了尚未披露的结果。"),
     "no_draft": ("a contract was proposed that nobody drafted.", "所提议的合约没有起草记录。"),
     "not_approved": (
         "a contract was proposed that nobody approved as it stands.",
@@ -340,6 +411,38 @@ PROBLEMS: Final[_Table] = {
         "it says that less was spent than the log's own entries add up to.",
         "其所述消耗少于日志记录的合计。",
     ),
+    "spent_elsewhere": (
+        "the run was spent of another dataset than the contract names.",
+        "所消耗的预算属于合约之外的数据集。",
+    ),
+    "other_epsilon": (
+        "the run was spent with another epsilon than the contract's.",
+        "所消耗的 epsilon 与合约不同。",
+    ),
+    "short_period": (
+        "runs are counted over a shorter period than the policy says.",
+        "运行次数的统计周期短于策略要求。",
+    ),
+    "clock": (
+        "its time is more than a day away from what the partner's clock said as it cosigned {size} entries.",
+        "其时间与伙伴联署 {size} 条记录时的时钟相差一天以上。",
+    ),
+    "no_policy": (
+        "the party did this before it had set a policy.",
+        "该方在设定策略之前即已执行此操作。",
+    ),
+    "unsealed": (
+        "the decision commits to no counts, so that nobody can ever recompute it.",
+        "该决定未承诺任何计数，无法重新计算。",
+    ),
+    "other_size": (
+        "the opened details have another number of persons than the session's streams.",
+        "公开明细中的人数与会话的数据流不符。",
+    ),
+    "places_missing": (
+        "the opened details have not the groups that were decided on.",
+        "公开明细缺少所决定的分组。",
+    ),
     "other_budget": ("the run was held to another budget than the policy's.", "所用预算与策略不同。"),
     "details_form": ("the opened details are not those of a decision.", "公开的明细不是决定的明细。"),
     "size_out_of_range": ("a set is outside the contract's limits.", "某一方的集合超出合约限制。"),
@@ -370,6 +473,26 @@ PROBLEMS: Final[_Table] = {
 NOTES: Final[_Table] = {
     "more": ("... and {count} more", "……另有 {count} 项"),
     "cosigned_by": ("{count} of them cosigned by {name}", "其中 {count} 个由 {name} 联署"),
+    "further_log": (
+        "Also verify {log}, another log of the party of {name}: {size} entries of it were cosigned.",
+        "还须验证 {log}：它是 {name} 一方的另一日志，其中 {size} 条记录曾被联署。",
+    ),
+    "identity": (
+        "identity of {name}, to be compared with what that party reads out: {fingerprint}",
+        "{name} 的身份指纹，请与该方读出的比对：{fingerprint}",
+    ),
+    "scope_pack": (
+        "{name} is an evidence pack: this is about the entries in it, not about the whole log.",
+        "{name} 为证据包：结论只涉及其中的记录，而非整个日志。",
+    ),
+    "scope_rehearsal": (
+        "{name} is of a rehearsal: nobody agreed to it, and no budget was spent.",
+        "{name} 属于演练：无人审批，也未消耗预算。",
+    ),
+    "uncosigned": (
+        "entries from {first} on (of {size}) are cosigned by nobody: only this party says that they stand there",
+        "自第 {first} 条起的记录（共 {size} 条）无人联署：仅有该方自述",
+    ),
     "refused_note": ("a checkpoint of {name} was refused: {reason}", "{name} 的一个检查点被拒：{reason}"),
     "pack_witness": (
         "{name} is an evidence pack: only its own checkpoints were compared",
@@ -383,6 +506,13 @@ NOTES: Final[_Table] = {
         "job {job}: {first} in {one}, {second} in {two}",
         "任务 {job}：在 {one} 中为 {first}，在 {two} 中为 {second}",
     ),
+    "clock_still": (
+        (
+            "entry {entry} says that less was spent than the runs before it add up to, of which some have its own"
+            " time: the party's clock had been put back"
+        ),
+        "第 {entry} 条所述消耗少于此前各次运行的合计，其中部分与其时间相同：该方时钟曾被调回",
+    ),
     "traffic": (
         "job {job} ({kind}): {bytes} bytes left the {side}: {messages}",
         "任务 {job}（{kind}）：{side}发出 {bytes} 字节：{messages}",
@@ -395,6 +525,21 @@ UNPROVEN: Final[_Table] = {
     "dropped_tail": (
         "That this is the whole log: entries dropped from its end show only against the partner's bundle.",
         "这是完整的日志：末尾被删去的记录只有对照伙伴的日志包才能发现。",
+    ),
+    "rest_of_pack": (
+        "That an evidence pack has all entries of its job: it proves those that are in it.",
+        "证据包含有该任务的全部记录：它只证明其中已有的记录。",
+    ),
+    "identities": (
+        (
+            "That the logs are those of the parties: compare the identities above with what each party reads out, or"
+            " give them with --identity."
+        ),
+        "日志确属双方：请将上述身份指纹与各方读出的比对，或以 --identity 给出。",
+    ),
+    "names": (
+        "That a name is the person: who may act under which name is for each party's own login to ensure.",
+        "姓名即本人：谁以何名操作，由各方自身的登录机制保证。",
     ),
     "inputs": (
         (

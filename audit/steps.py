@@ -34,7 +34,7 @@ _OF_JOBS: Final = (
     "result_released",
     "result_closed",
 )
-_OTHERS: Final = ("policy_set", "schedule_step", "cosign_refused", "fork_seen")
+_OTHERS: Final = ("policy_set", "schedule_step", "cosign_refused", "cosign_resumed", "fork_seen")
 KEPT: Final = frozenset((*_OF_JOBS, *_OTHERS))
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     name: _SHARED if EVENTS[name].shared else tuple(EVENTS[name].facts) for name in KEPT

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
@@ -181,9 +182,15 @@ class Run:
         }
 
     def _grounds(self, role: str, release: str) -> dict[str, Any]:
+        counts = {record.name: record.count for record in self.records}
         if not self.sums:
-            return {"own_persons": 1_200, "peer_persons": 800}
-        grounds: dict[str, Any] = {"value_persons": 1_200, "group_persons": 900, "places": []}
+            sizes = {"bank": counts["sender_points"], "platform": counts["receiver_points"]}
+            return {"own_persons": sizes.pop(role), "peer_persons": next(iter(sizes.values()))}
+        grounds: dict[str, Any] = {
+            "value_persons": counts["value_points"],
+            "group_persons": counts["group_points"],
+            "places": [],
+        }
         if release in ("points", "tokens"):
             return grounds
         for place in range(4):
@@ -236,7 +243,11 @@ class Run:
 
     def _card(self) -> dict[str, Any]:
         settings = {"kind": self.body["kind"], "receiver": self.body["receiver"], **self.body["policy"]}
-        return {"settings": settings, "sections": {"bank": [{"id": "audience_size", "params": {}}]}}
+        statements = [{"id": "audience_size", "params": {}}]
+        if self.epsilon is not None:
+            told = {"epsilon": f"{float(Fraction(self.epsilon)):g}", "groups": "platform"}
+            statements.append({"id": "noise", "params": told})
+        return {"settings": settings, "sections": {"bank": statements}}
 
     def _body(self) -> dict[str, Any]:
         """Return a contract's body: the keys that a real one has."""
@@ -266,6 +277,8 @@ class Run:
         body["parties"] = parties
         if self.sums:
             body |= {"receiver": "both", "value_holder": "bank", "base": "customers", "key_bits": 2_048}
+            body["window"] = {"days": 30, "exposure": "first", "retention_days": None, "timezone": "UTC"}
+            body["arms"] = None
             body["policy"] = {
                 "min_group": 50,
                 "max_set": 1_000_000,

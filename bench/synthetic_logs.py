@@ -179,7 +179,7 @@ class Party:
         if not isinstance(verdict, Accept):
             raise RuntimeError("an honest checkpoint was refused")
         partner.known = Known(size, verdict.checkpoint.root)
-        cosigned = with_cosignature(note, partner.cosigner.cosign(note, self.time // 1000))
+        cosigned = with_cosignature(note, partner.cosigner.cosign(note, partner.time // 1000))
         partner.witnessed.append((size, cosigned))
         self.checkpoints[size] = cosigned
 

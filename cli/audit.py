@@ -33,7 +33,7 @@ def verify(arguments: argparse.Namespace) -> int:
         )
     policy = None if arguments.policy is None else read_policy(arguments.policy)
     with Bundles(arguments.bundle, arguments.lang, quiet=arguments.json) as opened:
-        report = verify_bundles(opened.bundles, policy)
+        report = verify_bundles(opened.bundles, policy, arguments.identity)
     if arguments.json:
         say([json.dumps(report.to_json(), ensure_ascii=False)])
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 import time
 import tomllib
@@ -37,6 +38,10 @@ _POLICY: Final[Mapping[str, Mapping[str, tuple[type, ...]]]] = {
     "budget": {"period": (str,), "runs": (int,), "epsilon": (int, Decimal)},
     "audit": {"key": (str,), "unwitnessed": (str,), "basis": (str,)},
 }
+
+_PERIOD: Final = re.compile("([1-9][0-9]{0,5}) (hour|day|week)s?")
+# Numbers of more digits before or behind the point are no limits of anything.
+_LONGEST: Final = 20
 
 
 class Bundles:
@@ -223,4 +228,28 @@ def _section(section: Any, name: str, path: Path) -> dict[str, Any]:
         if type(value) not in known[key]:
             wanted = "a text" if known[key] == (str,) else "a number"
             raise UsageError(f"{key} in [{name}] of {path} is not {wanted}.", hint=f"write {wanted}")
-    return dict(section)
+        if isinstance(value, Decimal) and not (
+            value.is_finite() and -_LONGEST <= value.adjusted() <= _LONGEST
+        ):
+            raise UsageError(
+                f"{key} in [{name}] of {path} is out of range.", hint="write a number such as 0.5 or 10"
+            )
+    told = dict(section)
+    if "period" in told:
+        told["hours"] = _hours(told.pop("period"), path)
+    if told.get("unwitnessed", "closed") not in ("closed", "open"):
+        raise UsageError(
+            f"unwitnessed in [{name}] of {path} is neither closed nor open.",
+            hint='write "closed" or "open"',
+        )
+    return told
+
+
+def _hours(period: str, path: Path) -> int:
+    """Return the hours of a policy's period, which is written as in a node's policy file."""
+    written = _PERIOD.fullmatch(period.strip())
+    if written is None:
+        raise UsageError(
+            f"period in [budget] of {path} is not a length of time.", hint='write one such as "30 days"'
+        )
+    return int(written[1]) * {"hour": 1, "day": 24, "week": 168}[written[2]]

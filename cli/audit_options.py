@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,15 @@ def add_audit(commands: Any) -> None:
         type=Path,
         metavar="POLICY.toml",
         help="hold contracts and budgets to the [limits] and the runs of [budget] in this file too",
+    )
+
+    verify.add_argument(
+        "--identity",
+        type=_identity,
+        action="append",
+        default=[],
+        metavar="HEX",
+        help="each log has to be of an identity given so, as its party reads it out; once per party",
     )
 
     export = _action(actions, "export", "write a bundle or a job's evidence pack", _export, _EXPORT)
@@ -129,6 +139,16 @@ def _moment(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return int(moment.timestamp() * 1000)
+
+
+def _identity(text: str) -> str:
+    """Read the fingerprint of an identity, in any grouping and case, or its whole key."""
+    joined = re.sub(r"[\s:.-]+", "", text).lower()
+    if re.fullmatch(r"[0-9a-f]{32,64}", joined) is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no identity; write the eight groups of four characters that the party reads out"
+        )
+    return joined
 
 
 def _number(text: str) -> int:

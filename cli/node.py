@@ -28,7 +28,7 @@ from typing import Any
 from audit.entry import Draft
 from client.dialer import dial
 from party.passing import INHERITED, inherited
-from party.runner import SideConfig, SideRun
+from party.runner import REHEARSAL_LOGS, SideConfig, SideRun
 from party.transport import Link
 from psi.errors import CODES, LinkLost, VeiljoinError
 from server.listener import Listener
@@ -236,6 +236,8 @@ def _clear(config: SideConfig) -> None:
     own = config.staging.parent
     shutil.rmtree(own, ignore_errors=True)
     with contextlib.suppress(OSError):  # the other party's folder is still there
+        if os.listdir(own.parent) == [REHEARSAL_LOGS]:
+            shutil.rmtree(own.parent / REHEARSAL_LOGS, ignore_errors=True)
         own.parent.rmdir()
 
 

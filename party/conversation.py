@@ -89,12 +89,21 @@ class Conversation:
         self._special = special
         self._silence = silence
         self._outbox: asyncio.Queue[ControlMessage] = asyncio.Queue(256)
+        self._unread = asyncio.Event()
         self._greeted: ControlHello | None = None
         self._said: Said | None = None
 
     async def say(self, message: ControlMessage) -> None:
         """Send ``message`` when its turn comes."""
         await self._outbox.put(message)
+
+    def say_soon(self, message: ControlMessage) -> None:
+        """The same without waiting. Raises ``LinkLost``, and ends the stream, where the partner reads no more."""
+        try:
+            self._outbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self._unread.set()
+            raise LinkLost(f"The node of {self._link.partner} does not read what it is told.") from None
 
     async def last(self, begun: Callable[[], None]) -> None:
         """Talk until the stream ends, which raises; ``begun`` is called once both have greeted."""
@@ -117,12 +126,12 @@ class Conversation:
         self._said = await self._desk.ask(lambda: agent.connected(partner))
         begun()
         try:
-            await self._desk.notary.online(partner, self.say)
+            await self._desk.notary.online(partner, self.say_soon)
             async with asyncio.TaskGroup() as tasks:
-                for work in (self._listen(), self._speak(), self._poll()):
+                for work in (self._listen(), self._speak(), self._poll(), self._end_unread()):
                     tasks.create_task(work)
         finally:
-            self._desk.notary.offline(partner, self.say)
+            self._desk.notary.offline(partner, self.say_soon)
 
     async def _greet(self) -> None:
         hello = await self._desk.ask(self._desk.agent.hello)
@@ -158,6 +167,10 @@ class Conversation:
         while True:
             message = await self._outbox.get()
             await self._link.send(message)
+
+    async def _end_unread(self) -> None:
+        await self._unread.wait()
+        raise LinkLost(f"The node of {self._link.partner} does not read what it is told.")
 
     async def _poll(self) -> None:
         agent, partner = self._desk.agent, self._link.partner

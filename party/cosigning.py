@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from audit.checkpoint import Cosigner, check_cosignature, open_checkpoint, sign_checkpoint, with_cosignature
 from audit.entry import Draft
 from audit.keys import REHEARSAL, KeysError, LogKeys, certify, check, origin_of, role_of
-from audit.note import NoteError, Signer, join, parse_verifier, split
+from audit.note import NoteError, Signer, join, parse_line, parse_verifier, split
 from audit.witness import FORK, Accept, Conflict, Known, Offer, judge
 from party.auditlog import AuditLog, LogFacts, note
 from party.budget import Clock
@@ -31,6 +31,13 @@ UNKNOWN_LOG: Final = "unknown_log"
 SHORTER: Final = "shorter"
 # It did not answer in time.
 WITHHELD: Final = "withheld"
+# What no cosignature ends: who showed two logs is believed again under a new identity only, and a store that went
+# back needs a new log (`veiljoin restore`).
+_LASTING: Final = frozenset({FORK, SHORTER})
+# A party has one log, and one more for each time that its store was put back.
+_MOST_LOGS: Final = 16
+# How far a cosignature's time may be from ours: clocks are off at times.
+_MOST_SKEW: Final = 2 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +113,15 @@ class Cosigning:
 
     def offer(self, partner: str, old: int | None = None) -> wire.LogOffer | None:
         """Return what asks ``partner`` to cosign the log as it is now, from ``old`` on; ``None`` if it has."""
-        size, signed = self.checkpoint()
+        if self.trouble(partner) == SHORTER:
+            return None  # whatever was signed now would be another state of the same log
         cosigned = self.cosigned_size(partner) if old is None else old
-        if cosigned >= size and old is None:
+        if old and self.log.checkpoint(self.facts.epoch, old) is None:
+            # The partner has a checkpoint that this store does not: it was put back by other means than a restore.
+            self.note_refusal(partner, self.log.size(), SHORTER)
             return None
-        if cosigned > size:
-            self.note_refusal(partner, size, SHORTER)
+        size, signed = self.checkpoint()
+        if cosigned >= size and old is None:
             return None
         proof = self.log.consistency(self.facts.epoch, cosigned, size)
         text, lines = split(signed)
@@ -138,7 +148,9 @@ class Cosigning:
         if signed is None or theirs is None:
             raise PeerViolation(f"{partner} cosigned a checkpoint of our log that there is not.")
         try:
-            check_cosignature(split(signed)[0], message.line, theirs.witness_key)
+            seconds = check_cosignature(split(signed)[0], message.line, theirs.witness_key)
+            if abs(seconds - self._now()) > _MOST_SKEW:
+                raise NoteError("the time of a cosignature is another day's")
         except NoteError:
             raise PeerViolation(f"{partner} sent a cosignature of our log that does not hold.") from None
         epoch = self.facts.epoch
@@ -149,7 +161,7 @@ class Cosigning:
                 audit_checkpoints.update().where(of).values(note=with_cosignature(bytes(kept), message.line))
             )
             row = self._row(connection, partner)
-            resumed = row is not None and row.code is not None
+            resumed = row is not None and row.code is not None and row.code not in _LASTING
             size = max(message.size, 0 if row is None else row.size)
             self._put(connection, partner, row, size, None)
             if resumed:
@@ -189,6 +201,7 @@ class Cosigning:
                 sa.select(audit_partner_logs).where(audit_partner_logs.c.origin == keys.origin)
             ).first()
             if known is None:
+                self._make_room(connection, partner, identity)
                 facts = {"partner": partner, "log": keys.origin}
                 note(connection, Draft("log_learned", f"partner:{partner}", facts=facts), self._now())
                 connection.execute(
@@ -212,6 +225,23 @@ class Cosigning:
                     f"{partner} changed the keys of its log, or named the log of another partner.",
                     hint="compare both parties' bundles; a node that was set up anew is invited again",
                 )
+
+    def _make_room(self, connection: sa.Connection, partner: str, identity: bytes) -> None:
+        """Check that a partner may name one more log; one that comes with a new identity is believed again."""
+        query = sa.select(audit_partner_logs.c.identity).where(audit_partner_logs.c.partner == partner)
+        identities = list(connection.execute(query).scalars())
+        if len(identities) >= _MOST_LOGS:
+            raise PeerViolation(
+                f"{partner} named more than {_MOST_LOGS} logs.",
+                hint="ask it what happened to its store; invite it anew under another name",
+            )
+        row = self._row(connection, partner)
+        if row is not None and row.code == FORK and identity.hex() not in identities:
+            connection.execute(
+                audit_cosigned.update()
+                .where(audit_cosigned.c.epoch == self.facts.epoch, audit_cosigned.c.partner == partner)
+                .values(code=None)
+            )
 
     def _is_counterpart(self, origin: str) -> bool:
         """Return whether a log of this name can be a partner's: of the other role, and a rehearsal's if ours is."""
@@ -250,8 +280,13 @@ class Cosigning:
                 case Conflict(size):
                     return wire.LogConflict(size)
                 case Accept(checkpoint):
+                    told = self._told_before(connection, row, checkpoint.size)
+                    if told is not None:
+                        return told
                     now = self._now()
-                    line = self._cosigner.cosign(offer.note, int(now))
+                    # Nothing else that stands in the note is ours to keep.
+                    signed = join(split(offer.note)[0], [_own_line(offer.note, row.log_key)])
+                    line = self._cosigner.cosign(signed, int(now))
                     connection.execute(
                         audit_partner_logs.update()
                         .where(audit_partner_logs.c.id == row.id)
@@ -261,7 +296,7 @@ class Cosigning:
                         audit_witnessed.insert().values(
                             origin=row.origin,
                             size=checkpoint.size,
-                            note=with_cosignature(offer.note, line),
+                            note=with_cosignature(signed, line),
                             at=now,
                         )
                     )
@@ -270,22 +305,40 @@ class Cosigning:
                 self._keep_fork(connection, partner, row, offer)
             return wire.LogRefused(row.size, verdict.code)
 
+    def _told_before(self, connection: sa.Connection, row: sa.Row[Any], size: int) -> wire.LogCosigned | None:
+        """Return the cosignature that the tree of ``size`` entries was given, if it was the last."""
+        if size != row.size:
+            return None
+        kept = connection.execute(
+            sa.select(audit_witnessed.c.note)
+            .where(
+                audit_witnessed.c.origin == row.origin,
+                audit_witnessed.c.size == size,
+                audit_witnessed.c.reason.is_(None),
+            )
+            .order_by(audit_witnessed.c.id.desc())
+            .limit(1)
+        ).first()
+        if kept is None:
+            return None
+        lines = [line for line in split(bytes(kept.note))[1] if _is_of(line, self._cosigner.verifier)]
+        return wire.LogCosigned(size, lines[0]) if lines else None
+
     def _keep_fork(
         self, connection: sa.Connection, partner: str, row: sa.Row[Any], offer: wire.LogOffer
     ) -> None:
         """Keep an offer that contradicts what was cosigned: its signature convicts the log."""
-        evidence = hashlib.sha256(offer.note).hexdigest()
+        signed = join(split(offer.note)[0], [_own_line(offer.note, row.log_key)])
+        evidence = hashlib.sha256(signed).hexdigest()
         kept = sa.select(audit_witnessed.c.id).where(
-            audit_witnessed.c.origin == row.origin, audit_witnessed.c.note == offer.note
+            audit_witnessed.c.origin == row.origin, audit_witnessed.c.reason == FORK
         )
         if connection.execute(kept).first() is not None:
-            return
+            return  # one convicts it; more would only fill our store
         size = open_checkpoint(offer.note, row.log_key).size
         now = self._now()
         connection.execute(
-            audit_witnessed.insert().values(
-                origin=row.origin, size=size, note=offer.note, reason=FORK, at=now
-            )
+            audit_witnessed.insert().values(origin=row.origin, size=size, note=signed, reason=FORK, at=now)
         )
         facts = {"partner": partner, "size": size, "evidence": evidence}
         note(connection, Draft("fork_seen", f"partner:{partner}", facts=facts), now)
@@ -313,8 +366,8 @@ class Cosigning:
                 audit_cosigned.insert().values(epoch=self.facts.epoch, partner=partner, size=size, code=code)
             )
             return
-        if row.code == FORK and code != FORK:
-            code = FORK  # who showed two logs is not believed again; it is invited anew, or not at all
+        if row.code in _LASTING and code != FORK:
+            code = row.code
         connection.execute(
             audit_cosigned.update()
             .where(audit_cosigned.c.epoch == self.facts.epoch, audit_cosigned.c.partner == partner)
@@ -346,3 +399,13 @@ def _partner_log(row: sa.Row[Any]) -> PartnerLog:
         row.size,
         bytes(row.root),
     )
+
+
+def _is_of(line: bytes, vkey: str) -> bool:
+    verifier, parsed = parse_verifier(vkey), parse_line(line)
+    return (parsed.name, parsed.key_id) == (verifier.name, verifier.key_id)
+
+
+def _own_line(note: bytes, log_key: str) -> bytes:
+    """Return the line of the log's own key, which was checked."""
+    return next(line for line in split(note)[1] if _is_of(line, log_key))

@@ -1,26 +1,27 @@
 """Keeps both parties' logs cosigned while a node runs, and holds back what needs a cosignature until it has one.
 
 A gate appends what a job's process has to note and waits until the partner has cosigned a checkpoint that covers it.
-One offer per partner is under way at a time; all that waits meanwhile is covered by the next one. audit/SPEC 6.
+One offer per partner is under way at a time; all that waits meanwhile is covered by the next one. Nothing here waits
+for a partner to read: what is said goes into its stream's outbox, or ends the stream. audit/SPEC 6 and 10.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from audit.entry import Draft
 from party.cosigning import SHORTER, UNKNOWN_LOG, WITHHELD, Cosigning
 from party.partners import Partners
-from psi.errors import LinkLost, VeiljoinError
+from psi.errors import LinkLost, PeerViolation, VeiljoinError
 from veiljoin.control_messages import ControlMessage
 from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 
-# How long a partner that is on the line may leave an offer unanswered.
-COSIGN_SECONDS: Final = 30.0
+# How long a partner that is on the line may leave our log without the cosignature that something waits for.
+COSIGN_SECONDS: Final = 60.0
 # How long a gate waits for a partner that is not on the line; then the attempt counts as cut.
 ABSENT_SECONDS: Final = 30.0
 # How often the logs are cosigned while nothing waits for it, and how often a partner is asked again that did not.
@@ -28,7 +29,8 @@ IDLE_SECONDS: Final = 60.0
 AGAIN_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.5
 
-Say = Callable[[ControlMessage], Awaitable[None]]
+# Puts a message into a stream's outbox; raises ``LinkLost`` where the partner reads no more.
+Say = Callable[[ControlMessage], None]
 Tell = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
 LogMessage = LogKeys | LogOffer | LogCosigned | LogConflict | LogRefused
@@ -36,18 +38,18 @@ LogMessage = LogKeys | LogOffer | LogCosigned | LogConflict | LogRefused
 
 @dataclass(slots=True)
 class _Line:
-    """One partner: how to speak to it, the offer that is under way, and when that was made."""
+    """One partner: how to speak to it, since when an offer is under way, and how much it has cosigned."""
 
     say: Say | None = None
-    offered: bool = False
-    since: float = 0.0
+    since: float | None = None
+    asked: float = float("-inf")
     cosigned: int = 0
     refused: str | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Notary:
-    """The notary of ``node``. To be used inside one event loop; ``tell`` is told what people should know."""
+    """The notary of a node. To be used inside one event loop; ``tell`` is told what people should know."""
 
     def __init__(
         self,
@@ -72,70 +74,75 @@ class Notary:
     async def online(self, partner: str, say: Say) -> None:
         """Begin with a partner whose control stream has begun; says our keys and what there is to cosign."""
         line = self._line(partner)
-        line.say, line.offered, line.refused = say, False, None
-        await say(self._cosigning.keys())
+        line.say, line.since, line.refused = say, None, None
+        say(self._cosigning.keys())
         await self.nudge(partner)
 
     def offline(self, partner: str, say: Say) -> None:
         """Forget a control stream that has ended, unless a newer one has taken its place."""
         line = self._line(partner)
         if line.say == say:
-            line.say, line.offered = None, False
+            line.say, line.since = None, None
             line.changed.set()
 
     async def receive(self, partner: str, message: LogMessage) -> ControlMessage | None:
         """Return the answer to what ``partner`` says of a log. Raises ``PeerViolation`` for what it may not say."""
+        try:
+            return await self._receive(partner, message)
+        except ValueError:
+            # Of notes and keys that are none; what is wrong with them is nobody's reading.
+            raise PeerViolation(f"{partner} said something of a log that cannot be read.") from None
+
+    async def _receive(self, partner: str, message: LogMessage) -> ControlMessage | None:
         line = self._line(partner)
-        match message:
-            case LogKeys():
-                known = await asyncio.to_thread(self._partners.get, partner)
-                identity = known.identity or b""
-                await self._ask(lambda: self._cosigning.learn(partner, identity, message))
-                return None
-            case LogOffer():
-                return await self._ask(lambda: self._cosigning.judge(partner, message))
-            case LogCosigned():
-                resumed = await self._ask(lambda: self._cosigning.take(partner, message))
-                line.cosigned, line.offered = max(line.cosigned, message.size), False
-                line.refused = None
-                if resumed:
-                    self._tell({"event": "cosigned", "partner": partner})
-                line.changed.set()
-                return None
-            case LogConflict():
-                line.offered = False
-                return await self._offer(partner, message.size)
-        line.offered = False
-        if message.code == UNKNOWN_LOG:
-            # It had not heard our keys yet: a store put back from a backup. It has been told them on this stream.
+        if isinstance(message, LogKeys):
+            known = await asyncio.to_thread(self._partners.get, partner)
+            identity = known.identity or b""
+            await self._ask(lambda: self._cosigning.learn(partner, identity, message))
+            return None
+        if isinstance(message, LogOffer):
+            return await self._ask(lambda: self._cosigning.judge(partner, message))
+        if line.since is None:
+            return None  # an answer to nothing that was asked
+        line.since = None
+        if isinstance(message, LogCosigned):
+            resumed = await self._ask(lambda: self._cosigning.take(partner, message))
+            line.cosigned, line.refused = max(line.cosigned, message.size), None
+            if resumed:
+                self._tell({"event": "cosigned", "partner": partner})
+            line.changed.set()
+        elif isinstance(message, LogConflict):
+            return await self._offer(partner, message.size)
+        elif message.code == UNKNOWN_LOG:
+            # It had not heard our keys yet: a store that was put back. It has been told them on this stream.
             return self._cosigning.keys()
-        await self._refused(partner, message.size, message.code)
+        else:
+            await self._refused(partner, f"refused_{message.code}")
         return None
 
     async def nudge(self, partner: str) -> None:
         """Offer the log as it is now, if the partner is on the line and nothing is under way."""
         line = self._line(partner)
-        if line.say is None or line.offered:
+        if line.say is None or line.since is not None:
             return
-        # Before anything is waited for: whoever else comes meanwhile finds an offer under way.
-        line.offered = True
         offer = await self._offer(partner, None)
         if offer is not None and line.say is not None:
-            await line.say(offer)
+            try:
+                line.say(offer)
+            except LinkLost:
+                line.say, line.since = None, None
 
     async def tick(self) -> None:
         """To be called every few seconds: offers the log once a minute, and minds offers that are not answered."""
         now = self._clock()
-        for partner, line in list(self._lines.items()):
-            if line.offered and now - line.since > self._patience:
-                line.offered = False
-                size = await self._ask(self._cosigning.log.size)
-                await self._refused(partner, size, WITHHELD)
         idle = now - self._idle >= IDLE_SECONDS
         if idle:
             self._idle = now
         for partner, line in list(self._lines.items()):
-            if idle or (line.refused is not None and now - line.since >= AGAIN_SECONDS):
+            if line.since is not None and now - line.since > self._patience:
+                line.since = None
+                await self._refused(partner, WITHHELD)
+            if idle or (line.refused is not None and now - line.asked >= AGAIN_SECONDS):
                 await self.nudge(partner)
 
     def trouble(self, partner: str) -> str | None:
@@ -146,36 +153,46 @@ class Notary:
 
     async def note(self, drafts: Sequence[Draft]) -> int:
         """Append ``drafts`` to the log; returns its size."""
-        now = self._now()
+        now = self._cosigning.clock().timestamp()
         return await self._ask(lambda: self._cosigning.log.append(drafts, now))
 
-    async def gate(self, partner: str, drafts: Sequence[Draft]) -> None:
-        """Append ``drafts`` and wait until ``partner`` has cosigned them.
+    async def gate(
+        self, partner: str, drafts: Sequence[Draft], wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Append ``drafts`` and wait until ``partner`` has cosigned them, as long as that is ``wanted``.
 
-        Raises ``VeiljoinError`` (``cosign_refused``) if it does not, ``LinkLost`` if it is away for long.
+        Raises ``VeiljoinError`` (``cosign_refused``) if it does not, whatever it says meanwhile, and ``LinkLost`` if
+        it is away for long.
         """
         size = await self.note(drafts)
         line = self._line(partner)
         line.cosigned = max(line.cosigned, await self._ask(lambda: self._cosigning.cosigned_size(partner)))
-        absent = self._clock()
+        # Time on the line without a step forward, and away: a partner that comes and goes gains none.
+        reached, present, absent, last = line.cosigned, 0.0, 0.0, self._clock()
         while line.cosigned < size:
             if line.refused is not None:
                 raise refused(partner, line.refused)
+            if not wanted():
+                raise LinkLost(f"The job with {partner} ended while it waited.", code="cancelled")
             now = self._clock()
-            if line.say is not None:
-                absent = now
-                await self.nudge(partner)
-                if line.offered and now - line.since > self._patience:
-                    line.offered = False
-                    await self._refused(partner, size, WITHHELD)
-                    continue
-            elif now - absent > ABSENT_SECONDS:
+            present, absent = (
+                (present + now - last, absent) if line.say is not None else (present, absent + now - last)
+            )
+            last = now
+            if line.cosigned != reached:
+                reached, present, absent = line.cosigned, 0.0, 0.0
+            if present > self._patience:
+                line.since = None
+                await self._refused(partner, WITHHELD)
+                continue
+            if absent > ABSENT_SECONDS:
                 raise LinkLost(
                     f"{partner} is not on the line to cosign our log.",
                     hint="the job goes on once its node is back",
                     code="peer_absent",
                 )
             line.changed.clear()
+            await self.nudge(partner)
             if line.cosigned >= size:
                 return
             try:
@@ -184,10 +201,11 @@ class Notary:
             except TimeoutError:
                 continue
 
-    async def _refused(self, partner: str, size: int, code: str) -> None:
+    async def _refused(self, partner: str, code: str) -> None:
         line = self._line(partner)
         known, line.refused = line.refused, code
         if known != code:
+            size = await self._ask(self._cosigning.log.size)
             await self._ask(lambda: self._cosigning.note_refusal(partner, size, code))
             error = refused(partner, code)
             told = {"event": "not_cosigned", "partner": partner, "text": error.message, "hint": error.hint}
@@ -196,21 +214,23 @@ class Notary:
 
     async def _offer(self, partner: str, old: int | None) -> LogOffer | None:
         line = self._line(partner)
-        line.offered, line.since = True, self._clock()
+        # Before anything is waited for: whoever else comes meanwhile finds an offer under way.
+        line.since = line.asked = self._clock()
+        offer = None
         try:
             offer = await self._ask(lambda: self._cosigning.offer(partner, old))
-        except VeiljoinError:
-            line.offered = False
-            raise
-        if offer is None:
-            line.offered = False
-            if old is not None:
-                await self._refused(partner, old, SHORTER)
-                return None
-            # It has cosigned all there is, perhaps in a message that was kept just as its stream broke.
-            line.cosigned = await self._ask(lambda: self._cosigning.cosigned_size(partner))
-            line.changed.set()
-        return offer
+        finally:
+            line.since = None if offer is None else self._clock()
+        if offer is not None:
+            return offer
+        trouble = await self._ask(lambda: self._cosigning.trouble(partner))
+        if trouble == SHORTER:
+            await self._refused(partner, SHORTER)
+            return None
+        # It has cosigned all there is, perhaps in a message that was kept just as its stream broke.
+        line.cosigned = await self._ask(lambda: self._cosigning.cosigned_size(partner))
+        line.changed.set()
+        return None
 
     def _line(self, partner: str) -> _Line:
         return self._lines.setdefault(partner, _Line())
@@ -219,19 +239,17 @@ class Notary:
         async with self._turn:
             return await asyncio.to_thread(question)
 
-    def _now(self) -> float:
-        return self._cosigning.clock().timestamp()
-
 
 def refused(partner: str, code: str) -> VeiljoinError:
     """Return what is said of a partner that does not cosign our log."""
     why = {
         WITHHELD: f"{partner} did not cosign our log in time, so nothing more is released to it or by it.",
         SHORTER: f"{partner} has cosigned more of our log than this store has: the store was put back or changed.",
+        "fork": f"{partner} showed us a log that contradicts what it showed before.",
     }.get(code, f"{partner} refused to cosign our log ({code}).")
-    hint = "jobs with it begin again once it cosigns; ask it what its node's log says"
-    if code == SHORTER:
-        hint = "put a backup back with `veiljoin restore`, which begins a new log; tell the auditor"
-    elif code == "fork":
-        hint = "compare both parties' bundles with `veiljoin audit verify`"
+    hint = {
+        SHORTER: "put a backup back with `veiljoin restore`, which begins a new log; tell the auditor",
+        "fork": "compare both parties' bundles with `veiljoin audit verify`; only a new identity is believed again",
+        "refused_fork": "compare both parties' bundles with `veiljoin audit verify`",
+    }.get(code, "jobs with it begin again once it cosigns; ask it what its node's log says")
     return VeiljoinError(why, hint=hint, code="cosign_refused")

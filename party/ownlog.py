@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets as random
 from typing import Final
 
 from party.auditlog import AuditLog
@@ -60,8 +61,8 @@ class OwnLog:
         for name in _names(epoch):
             if name not in kept:
                 self._vault.seal(name, new_identity(), purpose=_PURPOSE)
-        # A name of its own for each log; no node's name has a dot.
-        name = self._file.name if epoch == 1 else f"{self._file.name}.{epoch}"
+        # A name of its own for each log, also where one backup is put back twice; no node's name has a dot.
+        name = self._file.name if epoch == 1 else f"{self._file.name}.{epoch}-{random.token_hex(4)}"
         identity, now = self._credentials.identity(), self._clock().timestamp()
         begin_log(self._log, self._secrets(epoch), identity, self._file.role, name, SOFTWARE, now)
 

@@ -35,7 +35,7 @@ from party.policy import NO_POLICY, Change
 from party.rehearsal_logs import RehearsalLogs, bundle_name
 from party.report import REPORT_FILES, write_reports
 from party.results import FILES, RESULT, write_json
-from party.runner import SideConfig, dataset_facts, open_side
+from party.runner import REHEARSAL_LOGS, SideConfig, dataset_facts, open_side
 from party.spool import disk_error
 from psi.engines import open_engine
 from psi.errors import CODES, VeiljoinError
@@ -168,7 +168,7 @@ def run(plan: Plan, *, listen: str = "127.0.0.1:0", observe: Observe, language: 
     except OSError as error:
         raise disk_error(error, plan.out) from None
     try:
-        with RehearsalLogs(folder / "logs", plan.identities) as logs:
+        with RehearsalLogs(folder / REHEARSAL_LOGS, plan.identities) as logs:
             logs.signed(
                 plan.contract, {side: plan.contract.body["parties"][side]["dataset"] for side in SIDES}
             )

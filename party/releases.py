@@ -10,6 +10,7 @@ from typing import Any
 from audit.entry import Draft
 from party.auditlog import AuditLog
 from party.jobs import Jobs
+from party.jobstates import JobState
 from party.node import Node
 from party.notary import Notary
 from party.run import Run
@@ -21,22 +22,28 @@ Say = Callable[[str, str, VeiljoinError], None]
 
 
 class Releases:
-    """The releases of the jobs of ``node``; ``say`` tells people what could not be done about a job."""
+    """The releases of the jobs that process ``instance`` of ``node`` runs; ``say`` tells what could not be done."""
 
-    def __init__(self, node: Node, jobs: Jobs, notary: Notary, say: Say) -> None:
+    def __init__(self, node: Node, jobs: Jobs, instance: str, notary: Notary, say: Say) -> None:
         self._node = node
         self._jobs = jobs
+        self._instance = instance
         self._notary = notary
         self._say = say
 
-    async def answer(self, run: Run, event: Mapping[str, Any]) -> None:
-        """Note what a job's process says in the log, have it cosigned where it asks for that, and answer it."""
+    async def answer(self, run: Run, event: Mapping[str, Any], wanted: Callable[[], bool]) -> None:
+        """Note what a job's process says in the log, have it cosigned where it asks for that, and answer it.
+
+        Nothing is released any more once the attempt is not ``wanted``, or the job not this node's to run.
+        """
         fault = VeiljoinError("A fault in this program kept the log from being written.")
         answer: dict[str, Any] = {"gate": event["number"], **_told(fault)}
         try:
             drafts = [Draft(**draft) for draft in event["drafts"]]
             if event["cosigned"]:
-                await self._notary.gate(run.partner, drafts)
+                await self._check_runs(run.job, wanted)
+                await self._notary.gate(run.partner, drafts, wanted)
+                await self._check_runs(run.job, wanted)
             else:
                 await self._notary.note(drafts)
             answer = {"gate": event["number"]}
@@ -58,6 +65,11 @@ class Releases:
             await self._notary.nudge(record.partner)
         except VeiljoinError as error:
             self._say(job, "not_noted", error)
+
+    async def _check_runs(self, job: str, wanted: Callable[[], bool]) -> None:
+        record = await asyncio.to_thread(self._jobs.get, job)
+        if not wanted() or record.state is not JobState.RUNNING or record.holder != self._instance:
+            raise VeiljoinError(f"Job {job[:8]} is not this process's to run any more.", code="cancelled")
 
     def _may_open(self, drafts: Sequence[Draft]) -> bool:
         """Return whether these are only for the own result, which the policy lets out without a cosignature."""

@@ -36,15 +36,17 @@ class RunLog:
 
     def before(self, release: str, role: ProtocolRole[Any], facts: InputFacts) -> list[Draft]:
         """Return what is noted before ``release``: what was said so far, and the decision to allow it."""
-        session = session_name(role.session)
-        said = [
-            self._draft("stream", key=f"{session}/{each['name']}", shared=each)
-            for each in records(role, self._contract, self._side)
-            # What is to be released is made already, and has not been said.
-            if each["name"] != _MADE.get(release)
-        ]
+        said = self.said(role, without=_MADE.get(release))
         used = [self._used(role, facts)] if release == POINTS else []
         return [*used, *said, self._decision(release, ALLOW, None, role)]
+
+    def said(self, role: ProtocolRole[Any], without: str | None = None) -> list[Draft]:
+        """Return what was said so far; what is to be released is made already, and has not been: ``without``."""
+        return [
+            self._draft("stream", key=f"{each['session']}/{each['name']}", shared=each)
+            for each in records(role, self._contract, self._side)
+            if each["name"] != without
+        ]
 
     def refused(self, role: ProtocolRole[Any], code: str) -> list[Draft]:
         """Return what is noted where the own policy stops the run before anything was released."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from audit.entry import Draft
 from federated.terms import SumTerms
@@ -49,6 +49,10 @@ from psi.seed import JobRandomness, new_seed
 from psi.suites import Suite, suite_by_id
 from veiljoin.messages import WireMessage
 
+# Beside both parties' folders of a rehearsal: their logs, which the coordinator keeps.
+REHEARSAL_LOGS: Final = "logs"
+# How long a process that ends waits for its node to note why.
+_NOTING_SECONDS: Final = 5.0
 # Notes what a run releases in the party's log; with a partner to cosign it, also waits for that (party.notary).
 Gate = Callable[[Sequence[Draft], bool], Awaitable[None]]
 
@@ -344,7 +348,9 @@ class SideRun:
                 guard.release(part.peer_persons)
             except PolicyRefusal as refusal:
                 refused = self._log.refused(role, refusal.code.name)
-                asyncio.run_coroutine_threadsafe(self._noted(refused), loop)
+                noting = asyncio.run_coroutine_threadsafe(self._noted(refused), loop)
+                with contextlib.suppress(VeiljoinError, TimeoutError):
+                    noting.result(_NOTING_SECONDS)
                 raise
 
         passed: set[str] = set()
@@ -358,6 +364,13 @@ class SideRun:
         try:
             with self.progress.phase(part.phase):
                 await converse(link, role, journal, self.progress, before_release, before_sending)
+        except VeiljoinError:
+            # What went out before it broke is in the log all the same; the partner may have meant it to break.
+            with contextlib.suppress(VeiljoinError, TimeoutError):
+                async with asyncio.timeout(_NOTING_SECONDS):
+                    await self._noted(self._log.said(role))
+            role.close()
+            raise
         except BaseException:
             role.close()
             raise

@@ -66,7 +66,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self.workroom = Workroom(node.home.folder.absolute())
         self._keeping = Keeping(node, self.workroom)
-        self._releases = Releases(node, jobs, notary, self._say)
+        self._releases = Releases(node, jobs, instance, notary, self._say)
         self._resting: dict[str, Rest] = {}
 
     def get(self, job: str) -> Run | None:
@@ -128,6 +128,8 @@ class Runs:
             number = attempt or record.attempts
             await asyncio.to_thread(self.workroom.prepare, job, number)
         except VeiljoinError as error:
+            if error.code.name == "cosign_refused":
+                self._resting[job] = Rest(0, 0, time.monotonic() + _LONGEST_REST / 6)
             self._say(job, "not_started", error)
             return None
         run = Run(job, record.partner, number, stage, time.monotonic())
@@ -200,7 +202,7 @@ class Runs:
 
     def _heard(self, run: Run, event: Mapping[str, Any]) -> None:
         if event.get("event") == "gate":
-            self._task(self._releases.answer(run, event))
+            self._task(self._releases.answer(run, event, lambda: self._runs.get(run.job) is run))
         elif event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
             try:
                 self.workroom.note_progress(run.job, run.attempt, event)
@@ -210,11 +212,10 @@ class Runs:
     async def _ended(self, run: Run, ending: Ending) -> None:
         if run.fault is not None and not ending.done:
             fault = run.fault
+            code = fault.code.name
             # Whether the partner still has access could not be looked up: that passes.
-            passing = fault.code.name in PAUSES
-            ending = Ending(
-                False, fault.code.name, fault.message, fault.hint, cut=passing, refused=_is_identity(fault)
-            )
+            cut, refused_us = code in PAUSES, _is_identity(fault)
+            ending = Ending(False, code, fault.message, fault.hint, cut=cut, refused=refused_us)
         if ending.refused and await asyncio.to_thread(self._has_newer_certificate, run):
             # The stream outlived its certificate; on the next one the job goes on.
             ending = replace(ending, cut=True)
@@ -313,13 +314,14 @@ class Runs:
     async def _publish(self, run: Run) -> None:
         """Move the part of an attempt that ended its job to the results."""
         self._runs.pop(run.job, None)
+        # First the entry, then what it is of: whoever finds a result finds its entry.
+        await self._releases.note(run.job)
         try:
             folder = await asyncio.to_thread(self.workroom.publish, run.job, run.attempt)
         except UsageError as error:
             # It is complete and stays where it is; the node publishes it when it starts again.
             self._say(run.job, "not_published", error)
             return
-        await self._releases.note(run.job)
         await self._end_run(run.job)
         self._tell({"event": "result", "job": run.job, "folder": str(folder)})
 

@@ -11,7 +11,7 @@ HASH_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 # Why a checkpoint is not cosigned (audit/SPEC.md): it is not signed by the log, contradicts what was cosigned, or the
 # log is not known.
-LOG_REFUSALS: Final = frozenset({"bad_signature", "fork", "unknown_log"})
+LOG_REFUSALS: Final = frozenset({"malformed", "bad_signature", "fork", "unknown_log"})
 MAX_LOG_NAME: Final = 640
 MAX_NOTE_BYTES: Final = 16_384
 MAX_LOG_SIZE: Final = 1 << 47

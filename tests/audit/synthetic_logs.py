@@ -30,9 +30,9 @@ def bundles(pair: Pair) -> dict[str, list[bytes]]:
     }
 
 
-def check(*told: tuple[str, Iterable[bytes]], policy: Any = None) -> Report:
+def check(*told: tuple[str, Iterable[bytes]], policy: Any = None, identities: Sequence[str] = ()) -> Report:
     """Verify bundles, each given as role and lines."""
-    return verify([Bundle(LABELS[role], lines) for role, lines in told], policy)
+    return verify([Bundle(LABELS[role], lines) for role, lines in told], policy, identities)
 
 
 def closed(lines: Sequence[bytes]) -> list[bytes]:

@@ -17,6 +17,8 @@ from cli.audit import NOT_VERIFIED
 from cli.main import main
 from party.evidence import write_bundle, write_pack
 from party.nodefile import write_node
+from party.policy import DEFAULT_POLICY
+from party.policydigest import note_policy
 from psi.errors import CODES
 from tests.party.evidence_pair import LogPair
 from tests.party.jobs import job
@@ -76,7 +78,7 @@ def test_two_bundles_are_verified(exported: Exported, capsys: pytest.CaptureFixt
     said = capsys.readouterr()
     assert said.err == ""
     for words in (
-        "bank.veiljoin-log: 25 entries hashed",
+        "bank.veiljoin-log: 26 entries hashed",
         "7 streams and messages equal in both logs",
         "1,280,220 bytes left the platform",
         "What this cannot prove",
@@ -234,20 +236,20 @@ def shown(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> list[st
 
 def test_entries_are_shown_newest_last(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, exported.both[0])
-    assert [int(line.split()[0]) for line in lines] == list(range(25))
-    assert lines[-1].endswith("Exported for an auditor: the whole log, 24 entries.")
+    assert [int(line.split()[0]) for line in lines] == list(range(26))
+    assert lines[-1].endswith("Exported for an auditor: the whole log, 25 entries.")
 
 
 @pytest.mark.parametrize(
     ("options", "numbers"),
     [
-        (["--type", "decision"], [10, 15]),
-        (["--actor", "bob"], [4, 21]),
-        (["--actor", "node:bank", "--type", "job_finish"], [19]),
-        (["--since", "2026-11-22T12:00"], [21, 22, 23, 24]),
-        (["--until", "2026-11-22T09:30:01"], [0, 1]),
-        (["--since", "2026-11-22T20:00+08:00", "--limit", "2"], [23, 24]),
-        (["--limit", "3"], [22, 23, 24]),
+        (["--type", "decision"], [11, 16]),
+        (["--actor", "bob"], [5, 22]),
+        (["--actor", "node:bank", "--type", "job_finish"], [20]),
+        (["--since", "2026-11-22T12:00"], [22, 23, 24, 25]),
+        (["--until", "2026-11-22T09:30:01"], [0, 1, 2]),
+        (["--since", "2026-11-22T20:00+08:00", "--limit", "2"], [24, 25]),
+        (["--limit", "3"], [23, 24, 25]),
     ],
 )
 def test_entries_can_be_filtered(
@@ -363,6 +365,7 @@ def home(tmp_path: Path) -> tuple[Path, str]:
     try:
         for side in (pair.bank, pair.platform):
             side.node.log.ensure()
+            note_policy(side.node.home.store, DEFAULT_POLICY, pair.clock().timestamp())
         platform = pair.platform.node.log.cosigning()
         pair.bank.node.log.cosigning().learn("acme", pair.platform.identity, platform.keys())
         pair.connect()

@@ -284,23 +284,37 @@ class Wire:
         self.bank = Notary(two.bank, Known(two.acme_identity), self.told.append, patience=patience)  # type: ignore[arg-type]
         self.acme = Notary(two.acme, Known(two.bank_identity), self.told.append)  # type: ignore[arg-type]
         self.deaf = False
+        self.under_way: set[asyncio.Task[None]] = set()
 
     async def connect(self) -> None:
         """Begin the control stream."""
         await self.bank.online("acme", self.to_acme)
         await self.acme.online("bank", self.to_bank)
+        await self.settle()
 
-    async def to_acme(self, message: Any) -> None:
-        if self.deaf:
-            return
-        answer = await self.acme.receive("bank", message)
-        if answer is not None:
-            await self.to_bank(answer)
+    def to_acme(self, message: Any) -> None:
+        if not self.deaf:
+            self.carry(self.acme, "bank", message, self.to_bank)
 
-    async def to_bank(self, message: Any) -> None:
-        answer = await self.bank.receive("acme", message)
-        if answer is not None:
-            await self.to_acme(answer)
+    def to_bank(self, message: Any) -> None:
+        self.carry(self.bank, "acme", message, self.to_acme)
+
+    def carry(self, to: Notary, partner: str, message: Any, back: Any) -> None:
+        """Let a message arrive, and its answer come back."""
+
+        async def arrive() -> None:
+            answer = await to.receive(partner, message)
+            if answer is not None:
+                back(answer)
+
+        task = asyncio.create_task(arrive())
+        self.under_way.add(task)
+        task.add_done_callback(self.under_way.discard)
+
+    async def settle(self) -> None:
+        """Let all arrive that is under way."""
+        while self.under_way:
+            await asyncio.gather(*self.under_way)
 
 
 def test_a_gate_opens_once_the_partner_has_cosigned_what_it_noted(two: Two) -> None:
@@ -325,6 +339,7 @@ def test_a_gate_stays_shut_when_the_partner_withholds_and_opens_when_it_does_not
         assert [event["event"] for event in wire.told] == ["not_cosigned"]
         wire.deaf = False
         await wire.bank.nudge("acme")
+        await wire.settle()
         assert two.bank.trouble("acme") is None
         assert entries(two.bank.log)[-1]["type"] == "cosign_resumed"
         await wire.bank.gate("acme", [STEP])

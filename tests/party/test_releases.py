@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from audit.entry import Draft
+from party.jobstates import JobState
 from party.notary import refused
 from party.policy import AuditRules
 from party.releases import Releases
@@ -41,10 +42,21 @@ class Closing:
         self.noted += drafts
         return len(self.noted)
 
-    async def gate(self, _: str, drafts: Sequence[Draft]) -> None:
+    async def gate(self, _: str, drafts: Sequence[Draft], __: Any) -> None:
         await self.note(drafts)
         if self.error is not None:
             raise self.error
+
+
+@dataclasses.dataclass
+class Held:
+    """The job's store: it runs, and ``holder`` holds it."""
+
+    holder: str = "bank-1"
+    state: JobState = JobState.RUNNING
+
+    def get(self, _: str) -> Held:
+        return self
 
 
 @dataclasses.dataclass
@@ -62,16 +74,20 @@ class _Node:
     home: _Home
 
 
-def asked(notary: Closing, release: str, unwitnessed: str, *, cosigned: bool = True) -> Any:
+def asked(
+    notary: Closing, release: str, unwitnessed: str, *, cosigned: bool = True, holder: str = "bank-1"
+) -> Any:
     """Ask for a release; returns what the process was answered."""
     node = _Node(_Home(_Policy(AuditRules(None, unwitnessed))))
-    releases = Releases(cast(Any, node), cast(Any, None), cast(Any, notary), lambda *_: None)
+    releases = Releases(
+        cast(Any, node), cast(Any, Held(holder)), "bank-1", cast(Any, notary), lambda *_: None
+    )
     run = Run(JOB, "acme", 1, Stage.WORKING, time.monotonic())
     process = Process()
     run.process = cast(Any, process)
     draft = Draft("decision", "node:bank", JOB, {"release": release})
     event = {"event": "gate", "number": 3, "drafts": [dataclasses.asdict(draft)], "cosigned": cosigned}
-    asyncio.run(releases.answer(run, event))
+    asyncio.run(releases.answer(run, event, lambda: True))
     (answer,) = process.told
     return answer
 
@@ -108,6 +124,12 @@ def test_a_policy_lets_only_the_own_result_out_without_a_cosignature(
         assert answer["hint"]
 
 
+def test_who_lost_the_job_releases_nothing() -> None:
+    notary = Closing(None)
+    assert asked(notary, "tokens", "closed", holder="another")["code"] == "cancelled"
+    assert notary.noted == []
+
+
 def test_a_partner_that_is_away_is_no_refusal() -> None:
     away = LinkLost("acme is away.", hint="wait", code="peer_absent")
     assert asked(Closing(away), "result", "open")["code"] == "peer_absent"
@@ -116,11 +138,11 @@ def test_a_partner_that_is_away_is_no_refusal() -> None:
 def test_a_fault_answers_all_the_same() -> None:
     node = _Node(_Home(_Policy(AuditRules(None, "closed"))))
     broken = Closing(RuntimeError("unforeseen"))
-    releases = Releases(cast(Any, node), cast(Any, None), cast(Any, broken), lambda *_: None)
+    releases = Releases(cast(Any, node), cast(Any, Held()), "bank-1", cast(Any, broken), lambda *_: None)
     run = Run(JOB, "acme", 1, Stage.WORKING, time.monotonic())
     process = Process()
     run.process = cast(Any, process)
     event = {"event": "gate", "number": 1, "drafts": [], "cosigned": True}
     with pytest.raises(RuntimeError, match="unforeseen"):
-        asyncio.run(releases.answer(run, event))
+        asyncio.run(releases.answer(run, event, lambda: True))
     assert process.told[0]["code"] == "internal"

@@ -194,8 +194,18 @@ def _proposed(
         elif any(_agreed(reading, each.actor, each.sequence) for each in schedules):
             check.counts["approved"] += 1
             check.counts["by_schedule"] += 1
+        elif any(_beyond(reading, each.actor) for each in schedules):
+            check.counts["approved"] += 1
+            check.counts["by_schedule"] += 1
+            check.note("schedule_elsewhere", job=job[:8])
         else:
             check.fail("own_approval", reading.entry(step.sequence, job))
+
+
+def _beyond(reading: Reading, actor: str) -> bool:
+    """Return whether what was done with a schedule lies in entries that a pack, or a restored log, does not have."""
+    part = reading.header.pack is not None or reading.restored
+    return part and not reading.schedule(actor.removeprefix(_SCHEDULE))
 
 
 def _agreed(reading: Reading, actor: str, before: int) -> bool:

@@ -34,6 +34,10 @@ _SIGNED: Final = b"veiljoin/v1/contract\0"
 _KEY_BITS: Final = (2_048, 3_072)
 # The one form of a contract's epsilon: short enough that reckoning with it costs nothing.
 _EPSILON: Final = re.compile("[1-9][0-9]{0,39}/[1-9][0-9]{0,39}")
+_TIME: Final = re.compile(
+    "([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?P<sign>[+-])([0-9]{2}):([0-9]{2})"
+)
+_PARTS: Final = (1, 2, 3, 4, 5, 6, 8, 9)
 # federated/SPEC 11: a ciphertext of a person covers one exposure day or more; cells, tags and units have a limit.
 _MOST_DAYS: Final = 366
 _MOST_CELLS: Final = 5_000
@@ -188,6 +192,24 @@ def check_card(contract: Contract, card: Mapping[str, Any]) -> None:
     }
     if noise != (set() if limits.epsilon is None else {f"{float(limits.epsilon):g}"}):
         raise ValueError("the card's epsilon is not the contract's")
+
+
+def moment(text: str) -> int:
+    """Return the milliseconds since 1970 UTC of a contract's time, such as 2026-12-24T00:00:00+08:00.
+
+    By hand, for this package imports no clock. Raises ``ValueError``.
+    """
+    written = _TIME.fullmatch(text)
+    if written is None:
+        raise ValueError("a contract's time is not written as one")
+    year, month, day, hour, minute, second, ahead, behind = (int(each) for each in written.group(*_PARTS))
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+        raise ValueError("a contract's time is none")
+    # Days of the Gregorian calendar, in years that begin on 1 March: the leap day is the last of its year.
+    past, since = year - (month <= 2), (month + 9) % 12
+    days = 365 * past + past // 4 - past // 100 + past // 400 + (153 * since + 2) // 5 + day - 719_469
+    offset = (60 * ahead + behind) * (-1 if written["sign"] == "-" else 1)
+    return 1_000 * (86_400 * days + 3_600 * hour + 60 * (minute - offset) + second)
 
 
 def check_line(contract: Contract, fields: Mapping[str, Any]) -> None:

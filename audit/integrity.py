@@ -6,7 +6,6 @@ leaves at the size of every checkpoint, so that all pairs of checkpoints are con
 
 from __future__ import annotations
 
-import datetime
 import hmac
 import json
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from audit import canonical, keys
 from audit.bundle import Extra
 from audit.checkpoint import Checkpoint, check_cosignature, open_checkpoint
 from audit.commitment import CommitmentError, check_opening
-from audit.contracts import check_line, decoded
+from audit.contracts import check_line, decoded, moment
 from audit.contracts import read as read_contract
 from audit.keys import KeysError, LogKeys
 from audit.merkle import ProofError, verify_consistency, verify_inclusion
@@ -294,10 +293,9 @@ def _canonical(data: bytes) -> dict[str, Any]:
 def _end(body: Mapping[str, Any]) -> int:
     """Return when a contract ends, in milliseconds since 1970. Raises ``ValueError``."""
     text = body.get("expires")
-    moment = datetime.datetime.fromisoformat(text) if isinstance(text, str) else None
-    if moment is None or moment.tzinfo is None:
+    if not isinstance(text, str):
         raise ValueError("the contract does not say when it ends")
-    return int(moment.timestamp() * 1000)
+    return moment(text)
 
 
 def _proofs(reading: Reading, extras: Mapping[str, list[Extra]]) -> Check:

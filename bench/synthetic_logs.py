@@ -295,7 +295,10 @@ class Pair:
             kind, facts = others[number % len(others)]
             own.append(kind, f"user{number % 40}", facts=facts)
             if number % 1_000 == 0:
+                # Nobody's clock stands still meanwhile.
+                other.time = max(other.time, own.time)
                 own.checkpoint(other)
+        other.time = max(other.time, own.time)
         own.checkpoint(other)
 
     def _next(self) -> str:

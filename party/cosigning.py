@@ -213,7 +213,7 @@ class Cosigning:
                         witness_key=keys.witness_key,
                         proof=keys.proof.hex(),
                         size=0,
-                        root=hashlib.sha256(b"").digest(),
+                        root=b"",
                         at=self._now(),
                     )
                 )
@@ -274,7 +274,7 @@ class Cosigning:
             ).first()
             if row is None:
                 return wire.LogRefused(0, UNKNOWN_LOG)
-            known = Known(row.size, bytes(row.root))
+            known = Known(row.size, bytes(row.root)) if row.size else None
             verdict = judge(Offer(offer.note, offer.old_size, offer.proof), known, row.log_key)
             match verdict:
                 case Conflict(size):

@@ -44,7 +44,8 @@ class RehearsalLogs:
         self._stores: dict[str, Store] = {}
         for side in SIDES:
             path = folder / side / "log.sqlite"
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for each in (folder, path.parent):
+                each.mkdir(mode=0o700, exist_ok=True)
             store = Store(f"sqlite:///{path}")
             self._closing.callback(store.close)
             self._stores[side] = store

@@ -6,7 +6,7 @@ by its key, keeps it once. Counts go into sealed details (audit/SPEC 7), never i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from audit.entry import Draft
@@ -15,14 +15,20 @@ from federated.terms import SumRole
 from party.auditlog import AuditLog
 from party.contract import Contract
 from party.intake import InputFacts
-from party.transcript import OPENINGS, POINTS, SUMS, TABLE, records, session_name
+from party.transcript import OPENINGS, POINTS, SUMS, TABLE, TOKENS, records, session_name
 from psi.participant import Participant
 from psi.role import ProtocolRole
 
 ALLOW: Final = "allow"
 REFUSE: Final = "refuse"
-# The single message that a release consists of.
-_MADE: Final = {SUMS: "cell_sums", OPENINGS: "openings", TABLE: "table"}
+# What a release consists of: a short stream is made whole before its first chunk waits at the gate.
+_MADE: Final[Mapping[str, tuple[str, ...]]] = {
+    POINTS: ("receiver_points", "sender_points", "value_points", "value_sums", "group_points"),
+    TOKENS: ("receiver_tokens", "sender_tokens", "group_tokens"),
+    SUMS: ("cell_sums",),
+    OPENINGS: ("openings",),
+    TABLE: ("table",),
+}
 
 
 class RunLog:
@@ -36,17 +42,22 @@ class RunLog:
 
     def before(self, release: str, role: ProtocolRole[Any], facts: InputFacts) -> list[Draft]:
         """Return what is noted before ``release``: what was said so far, and the decision to allow it."""
-        said = self.said(role, without=_MADE.get(release))
+        said = self.said(role, withheld=(release,))
         used = [self._used(role, facts)] if release == POINTS else []
         return [*used, *said, self._decision(release, ALLOW, None, role)]
 
-    def said(self, role: ProtocolRole[Any], without: str | None = None) -> list[Draft]:
-        """Return what was said so far; what is to be released is made already, and has not been: ``without``."""
+    def said(self, role: ProtocolRole[Any], withheld: Collection[str]) -> list[Draft]:
+        """Return what was said so far. What we would release by ``withheld`` may be made already; it was not said."""
+        unsaid = {name for release in withheld for name in _MADE.get(release, ())}
         return [
             self._draft("stream", key=f"{each['session']}/{each['name']}", shared=each)
             for each in records(role, self._contract, self._side)
-            if each["name"] != without
+            if each["from"] != self._side or each["name"] not in unsaid
         ]
+
+    def broken(self, role: ProtocolRole[Any], passed: Collection[str]) -> list[Draft]:
+        """Return what was said in a run that broke, after the releases in ``passed``."""
+        return self.said(role, withheld=_MADE.keys() - set(passed))
 
     def refused(self, role: ProtocolRole[Any], code: str) -> list[Draft]:
         """Return what is noted where the own policy stops the run before anything was released."""

@@ -368,7 +368,7 @@ class SideRun:
             # What went out before it broke is in the log all the same; the partner may have meant it to break.
             with contextlib.suppress(VeiljoinError, TimeoutError):
                 async with asyncio.timeout(_NOTING_SECONDS):
-                    await self._noted(self._log.said(role))
+                    await self._noted(self._log.broken(role, passed))
             role.close()
             raise
         except BaseException:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
 import hashlib
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +18,16 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from audit import bundle
-from audit.contracts import read
+from audit.contracts import moment, read
 from audit.entry import Draft
 from audit.report import Report
 from bench import synthetic_logs
 from bench.synthetic_jobs import LIMIT_EPSILON, LIMIT_HOURS, LIMIT_RUNS, Run
+from cli.audit_files import read_policy
+from psi.errors import UsageError
 from tests.audit.synthetic_logs import LABELS, Pair, bundles, check
 from tests.audit.test_verify import (
+    Alter,
     facts,
     lying,
     once,
@@ -80,6 +87,22 @@ def test_a_contract_that_is_not_canonical_is_refused(old: bytes, new: bytes) -> 
     read(data)
     with pytest.raises(ValueError, match="canonical"):
         read(data.replace(old, new, 1))
+
+
+def test_a_contracts_time_is_that_of_the_calendar() -> None:
+    source = random.Random("times")
+    for _ in range(2_000):
+        zone = datetime.timezone(datetime.timedelta(minutes=source.randrange(-720, 841)))
+        when = datetime.datetime.fromtimestamp(source.randrange(0, 12_622_780_800), zone)
+        assert moment(when.isoformat(timespec="seconds")) == 1_000 * int(when.timestamp())
+    for text in (
+        "2026-12-24",
+        "2026-13-24T00:00:00+00:00",
+        "2026-12-24T00:00:00",
+        "2026-12-24T24:00:00+00:00",
+    ):
+        with pytest.raises(ValueError, match="time"):
+            moment(text)
 
 
 def ran(pair: Pair, kind: str, between: Callable[[Run], None] = lambda run: None) -> Run:
@@ -317,7 +340,7 @@ def sealed_away(draft: Draft) -> Draft:
 NOISE = ("noise_on_matched", "noise_on_converters")
 
 
-DETAILS: Mapping[str, tuple[str, str, Callable[[Draft], Draft], str, str]] = {
+DETAILS: Mapping[str, tuple[str, str, Alter, str, str]] = {
     "no commitment": ("measure", "bank", sealed_away, "table", "unsealed"),
     "no places": ("measure", "bank", without("places"), "table", "details_form"),
     "places of no sum": ("measure", "bank", opened(places=[]), "table", "places_missing"),
@@ -375,3 +398,34 @@ def test_clocks_that_are_hours_apart_are_no_failure() -> None:
     pair.bank.time += 20 * 3_600_000
     pair.jobs(["audience"])
     assert "clock" not in codes(report_on(pair))
+
+
+# -- an auditor's own policy
+
+
+def test_a_policy_file_gives_hours_and_keeps_its_limits(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text('[limits]\nepsilon = 0.5\n[budget]\nperiod = "2 weeks"\n[audit]\nunwitnessed = "open"\n')
+    assert read_policy(file) == {
+        "limits": {"epsilon": Decimal("0.5")},
+        "budget": {"hours": 336},
+        "audit": {"unwitnessed": "open"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[limits]\nepsilon = inf\n", "epsilon in [limits]"),
+        ("[budget]\nepsilon = nan\n", "epsilon in [budget]"),
+        ("[limits]\nepsilon = 1e-30000000\n", "epsilon in [limits]"),
+        ('[budget]\nperiod = "soon"\n', "period in [budget]"),
+        ('[audit]\nunwitnessed = "ajar"\n', "unwitnessed in [audit]"),
+    ],
+)
+def test_a_policy_file_that_bounds_nothing_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_policy(file)
+    assert caught.value.message.startswith(said)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+import rfc8785
 
 from audit.contracts import decoded, read
 from audit.entry import Draft
@@ -61,6 +62,15 @@ LIES: Mapping[str, tuple[str, bool, Alter, Callable[[Draft], bool], str]] = {
     "fewer tokens than points": (
         "audience", True, _shared(count=55, bytes=16 * 55), _named("receiver_tokens"), "counts_differ",
     ),
+    "a thousand ciphertexts for a person": (
+        "measure", True, lambda draft: _shared(bytes=1_000 * (draft.shared or {})["bytes"])(draft),
+        _named("value_sums"), "wrong_bytes",
+    ),
+    "a long announcement": ("audience", True, _shared(bytes=9 * 10**15), _named("receiver_announce"), "wrong_bytes"),
+    "a long nonce": ("measure", True, _shared(bytes=33), _named("nonce_of_value_holder"), "wrong_bytes"),
+    "half a sum": ("measure", True, _shared(bytes=4 + 4 * 516 + 258), _named("cell_sums"), "wrong_bytes"),
+    "a long verdict": ("measure", True, _shared(bytes=20_000), _named("verdict"), "wrong_bytes"),
+    "a long table": ("measure", True, _shared(bytes=9 * 10**15), _named("table"), "wrong_bytes"),
     "no nonce": ("measure", True, drop, _named("nonce_of_value_holder"), "incomplete"),
     "no table": ("measure", True, drop, _named("table"), "incomplete"),
     "a stream in one log only": ("audience", False, drop, _named("sender_points"), "stream_missing"),
@@ -105,6 +115,15 @@ def test_the_flows_of_a_contract_are_those_of_its_kind(kind: str) -> None:
     streams = {(flow.name, flow.sender, flow.element) for flow in contract.flows.values() if flow.element}
     both = {("sender_tokens", "platform", 16)} if kind == "both" else set()
     assert streams == (SUMS if kind in ("profile", "measure", "noised") else MATCH | both)
+
+
+def test_without_a_window_a_person_has_one_ciphertext() -> None:
+    pair = Pair("window")
+    pair.jobs(["measure"])
+    told = json.loads(decoded(pair.bank.contracts[0]["contract"]))
+    flow = read(rfc8785.dumps({**told, "window": None})).flows["value_sums"]
+    sizes = ((60, 60), (60, 120), (0, 0), (0, 1))
+    assert [flow.fits(count, 512 * made) for count, made in sizes] == [True, False, True, False]
 
 
 def test_what_left_each_side_is_what_its_streams_add_up_to() -> None:

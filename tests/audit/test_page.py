@@ -209,6 +209,14 @@ def test_language_that_is_asked_for_is_shown_first(pack: Pack, language: str) ->
     assert checked == [f"show-{language}"]
 
 
+def test_page_says_whose_words_the_card_has(pack: Pack) -> None:
+    shown = Page(page(pack))
+    assert "These sentences are this party's wording of that card, which nothing here checks." in shown.words(
+        "en"
+    )
+    assert "此处未作核对" in shown.words("zh")
+
+
 def test_page_says_who_agreed_and_what_left(pack: Pack) -> None:
     said = Page(page(pack)).words("en")
     approver = "bob" if pack.header.role == "bank" else "zhang.wei"

@@ -408,6 +408,19 @@ def test_a_schedule_stands_for_its_approval_as_it_is(steps: list[tuple[str, str,
     assert codes(report_on(pair)) == (set() if passes else {"own_approval"})
 
 
+def test_a_pack_of_a_schedule_s_job_tells_that_the_approval_is_elsewhere() -> None:
+    by_schedule = once("job_approve", lambda draft: dataclasses.replace(draft, actor=f"schedule:{SCHEDULE}"))
+    pair = Pair("schedule", {"bank": by_schedule})
+    for actor, step in (("mary", "draft"), ("ben", "approve")):
+        told = {"schedule": SCHEDULE, "step": step, "digest": "0" * 64, "code": None}
+        pair.bank.append("schedule_step", actor, facts=told)
+    [job] = pair.jobs(["audience"])
+    assert report_on(pair).passed
+    report = check(("bank", pack(pair.bank, pair.platform, job)))
+    assert report.passed, [each.text() for each in problems(report)]
+    assert "schedule_elsewhere" in notes(report)
+
+
 # -- contracts that are no one thing, and runs after their end
 
 

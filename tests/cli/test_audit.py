@@ -98,7 +98,9 @@ def test_one_bundle_says_what_only_two_would_show(
 def test_packs_are_verified_by_their_folders(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("verify", exported.folder / "bank-pack", exported.folder / "acme-pack") == 0
     # Their bundles have one name; the report tells them apart all the same.
-    assert "acme-pack: 20 entries hashed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "acme-pack: 20 entries hashed" in said
+    assert "acme-pack is an evidence pack" in said.splitlines()[-1]
 
 
 def test_report_for_machines(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +135,20 @@ def test_bundle_cut_short_fails(
     cut.write_bytes(whole[: len(whole) // 2])
     assert run("verify", cut) == NOT_VERIFIED
     assert "bank.veiljoin-log" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_identities_are_compared(exported: Exported, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("verify", *exported.both, "--json") == 0
+    known = [each["fingerprint"] for each in json.loads(capsys.readouterr().out)["identities"]]
+    given = [option for each in known for option in ("--identity", each.upper().replace(" ", ":"))]
+    assert run("verify", *exported.both, *given) == 0
+    assert "give them with --identity" not in capsys.readouterr().out
+    assert run("verify", *exported.both, *given[:2]) == NOT_VERIFIED
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert "acme.veiljoin-log, line 1: the log is of none of the identities" in verdict
+    with pytest.raises(SystemExit):
+        run("verify", *exported.both, "--identity", "acme")
+    assert "'acme' is no identity" in capsys.readouterr().err
 
 
 def test_stricter_policy_is_held_against_contracts(

@@ -6,9 +6,11 @@ import argparse
 import json
 from typing import Final
 
+from audit.report import fingerprint_of
 from cli.joint import jobs_of
 from cli.server import actor
 from party.evidence import Evidence, contracts_of, write_bundle, write_pack
+from party.identity import public_identity
 from party.jobrecords import person
 from party.node import Node
 from psi.errors import UsageError
@@ -18,12 +20,14 @@ _TEXT: Final = {
         "log": "{out}: the log of the {role} {node}, {entries:,} entries.",
         "pack": "{out}: the evidence pack of job {job}. Open index.html in a browser.",
         "details": "Commitments are opened in it, with counts that policy withholds. Give it to the auditor alone.",
+        "identity": "Read this out to the auditor, by another way than the file takes: identity {identity}",
         "check": "The auditor checks it with: veiljoin audit verify {out}",
     },
     "zh": {
         "log": "{out}：{role} {node} 的日志，共 {entries:,} 条。",
         "pack": "{out}：任务 {job} 的证据包。请用浏览器打开 index.html。",
         "details": "其中已打开承诺，含有策略不允许公开的数字：请只交给审计方。",
+        "identity": "请通过其他渠道（不要随文件）告知审计方本方身份：{identity}",
         "check": "审计方核验命令：veiljoin audit verify {out}",
     },
 }
@@ -56,6 +60,7 @@ def export(arguments: argparse.Namespace) -> int:
             "node": node.file.name,
             "job": job,
             "entries": size,
+            "identity": fingerprint_of(public_identity(node.credentials.identity()).hex()),
             "details": bool(arguments.details),
         }
     if arguments.json:
@@ -66,6 +71,7 @@ def export(arguments: argparse.Namespace) -> int:
     print(text["log" if job is None else "pack"].format(**shown))
     if arguments.details:
         print(text["details"])
+    print(text["identity"].format(**shown))
     if arguments.out.suffix.lower() != ".zip":
         print(text["check"].format(**shown))
     return 0

@@ -22,7 +22,7 @@ from party.cosigning import SHORTER, UNKNOWN_LOG, WITHHELD, Cosigning, LogSecret
 from party.identity import new_identity, public_identity
 from party.notary import Notary
 from party.store import Store
-from party.tables import audit_entries, audit_nodes
+from party.tables import audit_entries, audit_nodes, audit_witnessed
 from psi.errors import LinkLost, PeerViolation, VeiljoinError
 from tests.party.enrolments import Clock
 from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
@@ -381,3 +381,107 @@ def test_checkpoints_are_of_the_log_that_signed_them(two: Two) -> None:
     size, signed = two.bank.checkpoint()
     assert open_checkpoint(signed, two.bank.facts.log_key).size == size
     assert two.bank.checkpoint() == (size, signed)
+
+
+# -- a partner that means harm
+
+
+def rows(two: Two, *, reason: bool) -> int:
+    """How many notes of the bank's log the platform keeps, refused or cosigned."""
+    of = audit_witnessed.c.reason.is_not(None) if reason else audit_witnessed.c.reason.is_(None)
+    with two.acme._store.reading() as connection:
+        return int(
+            connection.execute(sa.select(sa.func.count()).select_from(audit_witnessed).where(of)).scalar_one()
+        )
+
+
+def test_lines_that_somebody_else_put_under_an_offer_are_not_kept(two: Two) -> None:
+    two.append()
+    offer = two.bank.offer("acme")
+    assert offer is not None
+    stranger = Signer("stranger", new_identity())
+    foreign = [
+        b"\xe2\x80\x94 witness%d %s\n" % (number, stranger.sign(b"x\n").split()[2]) for number in range(90)
+    ]
+    answer = two.acme.judge("bank", LogOffer(offer.note + b"".join(foreign), offer.old_size, offer.proof))
+    assert isinstance(answer, LogCosigned)
+    with two.acme._store.reading() as connection:
+        kept = bytes(connection.execute(sa.select(audit_witnessed.c.note)).scalar_one())
+    assert kept.count(b"\n\xe2\x80\x94 ") == 2
+    two.bank.take("acme", answer)
+
+
+def test_asking_again_and_again_fills_no_store(two: Two) -> None:
+    size = two.append(5)
+    two.cosign()
+    signed = two.bank.log.checkpoint(1, size)
+    assert signed is not None
+    again = LogOffer(signed, size, ())
+    answers = {str(two.acme.judge("bank", again)) for _ in range(5)}
+    assert len(answers) == 1
+    assert rows(two, reason=False) == 1
+    before = two.acme.log.size()
+    for number in range(5):
+        forged = Checkpoint(two.bank.facts.origin, size, bytes([number]) * 32)
+        note = sign_checkpoint(forged, Signer(two.bank.facts.origin, two.bank_secrets.log))
+        assert two.acme.judge("bank", LogOffer(note, size, ())) == LogRefused(size, "fork")
+    assert rows(two, reason=True) == 1
+    assert two.acme.log.size() == before + 1
+
+
+def test_a_store_that_went_back_signs_no_second_state(two: Two) -> None:
+    two.append(4)
+    two.cosign()
+    # The partner has cosigned nine entries, and this store knows no checkpoint of nine.
+    assert two.bank.offer("acme", 9) is None
+    two.append(20)
+    assert two.bank.offer("acme") is None
+    assert two.bank.trouble("acme") == SHORTER
+
+
+class Stubborn:
+    """What a partner says to each offer, for a bank's notary with little patience."""
+
+    def __init__(self, two: Two, answer: Any) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.notary = Notary(two.bank, Known(two.acme_identity), self.told.append, patience=0.5)  # type: ignore[arg-type]
+        self.answer = answer
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def say(self, message: Any) -> None:
+        """Answer an offer in its own time."""
+        if isinstance(message, LogOffer):
+            task = asyncio.create_task(self.reply())
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def reply(self) -> None:
+        await asyncio.sleep(0.02)
+        said = await self.notary.receive("acme", self.answer)
+        if said is not None:
+            self.say(said)
+
+
+@pytest.mark.parametrize(
+    "answer", [LogConflict(0), LogRefused(0, UNKNOWN_LOG), LogRefused(0, "fork"), LogCosigned(1, b"line\n")]
+)
+def test_no_answer_but_a_cosignature_holds_a_gate_open(two: Two, answer: Any) -> None:
+    async def run() -> None:
+        partner = Stubborn(two, answer)
+        await partner.notary.online("acme", partner.say)
+        async with asyncio.timeout(10):
+            with pytest.raises(VeiljoinError) as ended:
+                await partner.notary.gate("acme", [STEP])
+        assert ended.value.code.name == "cosign_refused"
+        assert [event["event"] for event in partner.told] == ["not_cosigned"]
+        for task in list(partner.tasks):
+            task.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_gate_of_a_job_that_ended_ends(two: Two) -> None:
+    wire = Wire(two, 5.0)
+    with pytest.raises(LinkLost) as ended:
+        asyncio.run(wire.bank.gate("acme", [STEP], lambda: False))
+    assert ended.value.code.name == "cancelled"

@@ -172,10 +172,6 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     "two_contracts": ("the two parties signed different contracts.", "双方签署的合约不同。"),
     "after_end": ("the job goes on after its end ({how}).", "任务在结束（{how}）之后仍在继续。"),
     "run_out": ("the run begins after the contract has ended.", "运行开始时合约已到期。"),
-    "not_a_reader": (
-        "somebody opened a result that the contract does not give to this party.",
-        "有人打开了合约未授予该方的结果。",
-    ),
     "not_released": ("somebody opened a result that was not released.", "有人打开了尚未披露的结果。"),
     "no_draft": ("a contract was proposed that nobody drafted.", "所提议的合约没有起草记录。"),
     "not_approved": (

@@ -7,6 +7,7 @@ from typing import Final
 from psi.errors import PeerViolation
 from psi.messages import Message
 from veiljoin import codec
+from veiljoin.bounds import require
 from veiljoin.control_messages import (
     MAX_COLUMNS,
     MAX_DATASETS,
@@ -33,7 +34,7 @@ from veiljoin.control_messages import (
     Renewed,
     Start,
 )
-from veiljoin.log_messages import LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
+from veiljoin.log_messages import MAX_PROOF, LogConflict, LogCosigned, LogKeys, LogOffer, LogRefused
 from veiljoin.sum_codec import no_unknown_fields
 from veiljoin.v1 import control_pb2 as pb
 
@@ -165,6 +166,8 @@ def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
         case pb.LogKeys():
             return LogKeys(body.origin, body.log_key, body.witness_key, body.proof)
         case pb.LogOffer():
+            # Before the list is copied: one of a whole message would take eight times its size.
+            require(len(body.proof) <= MAX_PROOF, "a proof of an impossible length")
             return LogOffer(body.note, body.old_size, tuple(body.proof))
         case pb.LogCosigned():
             return LogCosigned(body.size, body.line)

@@ -294,11 +294,13 @@ def test_a_run_leaves_its_results_and_nothing_else(sandbox: Sandbox, small: Pair
     assert snapshot(small.bank.parent) == before
     assert sorted(snapshot(sandbox.out)) == [
         "bank",
+        "bank/bank.veiljoin-log",
         "bank/rejects.csv",
         "bank/result.json",
         "platform",
         "platform/matches.csv",
         "platform/matches.parquet",
+        "platform/platform.veiljoin-log",
         "platform/rejects.csv",
         "platform/result.json",
         "result.json",

@@ -6,10 +6,13 @@ Sub-commands import what they need when they run, so that ``--help`` is quick an
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from cli.audit_options import add_audit
 from cli.job_options import add_datasets, add_jobs, add_policy, add_runs
@@ -361,5 +364,18 @@ def _tell(error: VeiljoinError, as_json: bool) -> int:
     return error.code.exit
 
 
+def command() -> NoReturn:
+    """Run the command, and end this process at once.
+
+    All that was opened is closed by then. What libraries do at the end of an interpreter goes wrong once in fifty: a
+    thread of theirs that still runs then aborts the process, after the command has done its work.
+    """
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -104,7 +104,7 @@ def test_wheel_carries_licence_and_command(contents: dict[str, bytes]) -> None:
     assert "Apache License" in metadata(contents, "licenses/LICENSE")
     points = configparser.ConfigParser()
     points.read_string(metadata(contents, "entry_points.txt"))
-    assert dict(points["console_scripts"]) == {"veiljoin": "cli.main:main"}
+    assert dict(points["console_scripts"]) == {"veiljoin": "cli.main:command"}
 
 
 def test_installed_command_runs_without_the_checkout(installed: Path) -> None:

@@ -108,7 +108,7 @@ def _in_force(reading: Reading, job: str, steps: Sequence[Step], check: Checking
     What a run was noting when it was given up may stand just behind that.
     """
     contract = reading.contract_of(job)
-    end = None if contract is None else reading.ends.get(contract.hash)
+    end = None if contract is None else contract.ends
     over: Step | None = None
     for step in steps:
         if step.type in _OVER:

@@ -92,7 +92,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """A contract that was read; identities are 32 bytes, ``flows`` by name."""
+    """A contract that was read; identities are 32 bytes, ``flows`` by name, ``ends`` in milliseconds since 1970."""
 
     hash: bytes
     job: str
@@ -107,6 +107,7 @@ class Contract:
     card: str
     value_holder: str | None
     flows: Mapping[str, Flow]
+    ends: int
 
     def readers(self) -> tuple[str, ...]:
         """Return the sides that may read the result."""
@@ -133,12 +134,10 @@ def read(data: bytes) -> Contract:
     """Read a contract's canonical bytes. Raises ``ValueError`` for what no contract can be."""
     try:
         body = json.loads(data)
-        # Other bytes could say two things: a key that is there twice, for one.
+        # Other bytes could say two things: a key that is there twice, for one. Contracts have fractions, which
+        # entries have not: ``audit.canonical`` would refuse them.
         same = rfc8785.dumps(body) == data
-    except (
-        ValueError,
-        RecursionError,
-    ):  # of rfc8785 too: half of a surrogate pair, a number that is too long
+    except (ValueError, RecursionError):  # ValueError: of rfc8785 too, as for half of a surrogate pair
         same = False
     if not same:
         raise ValueError("a contract is not canonical JSON")
@@ -268,6 +267,7 @@ def _contract(data: bytes, body: Mapping[str, Any]) -> Contract:
         card=card,
         value_holder=holder,
         flows={flow.name: flow for flow in flows},
+        ends=moment(_text(body["expires"])),
     )
 
 

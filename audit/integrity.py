@@ -7,18 +7,15 @@ leaves at the size of every checkpoint, so that all pairs of checkpoints are con
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
-
-import rfc8785
 
 from audit import canonical, keys
 from audit.bundle import Extra
 from audit.checkpoint import Checkpoint, check_cosignature, open_checkpoint
 from audit.commitment import CommitmentError, check_opening
-from audit.contracts import check_line, decoded, moment
+from audit.contracts import check_line, decoded
 from audit.contracts import read as read_contract
 from audit.keys import KeysError, LogKeys
 from audit.merkle import ProofError, verify_consistency, verify_inclusion
@@ -265,37 +262,13 @@ def _contract(reading: Reading, extra: Extra, check: Checking) -> None:
         data = decoded(fields["contract"])
         if not hmac.compare_digest(sha256(data).hexdigest(), fields["hash"]):
             raise ValueError("the contract's bytes have another hash")
-        body = _canonical(data)
         contract = read_contract(data)
-        reading.ends[contract.hash] = _end(body)
         check_line(contract, fields)
     except ValueError as error:
         check.fail("contract", place, what=str(error))
         return
     check.counts["contracts"] += 1
     reading.contracts[contract.hash] = contract
-
-
-def _canonical(data: bytes) -> dict[str, Any]:
-    """Return what canonical bytes say (RFC 8785). Raises ``ValueError`` for others, such as a key that stands twice.
-
-    Contracts have fractions, which entries have not: ``audit.canonical`` would refuse them.
-    """
-    try:
-        body = json.loads(data)
-        if isinstance(body, dict) and rfc8785.dumps(body) == data:
-            return body
-    except (ValueError, RecursionError):  # ValueError: also of rfc8785, and half of a surrogate pair
-        pass
-    raise ValueError("the contract's bytes are not canonical JSON")
-
-
-def _end(body: Mapping[str, Any]) -> int:
-    """Return when a contract ends, in milliseconds since 1970. Raises ``ValueError``."""
-    text = body.get("expires")
-    if not isinstance(text, str):
-        raise ValueError("the contract does not say when it ends")
-    return moment(text)
 
 
 def _proofs(reading: Reading, extras: Mapping[str, list[Extra]]) -> Check:

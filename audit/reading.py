@@ -80,8 +80,6 @@ class Reading:
     # Notes of a partner's log that were refused as forks and that one bundle cannot judge.
     refused: list[tuple[str, Signed]] = field(default_factory=list)
     contracts: dict[bytes, Contract] = field(default_factory=dict)
-    # When contracts end, by their hash: milliseconds since 1970.
-    ends: dict[bytes, int] = field(default_factory=dict)
     # The log begins as one that a restore began: what came before lies in an older log of this party.
     restored: bool = False
     # Who opened a result: (sequence, job).

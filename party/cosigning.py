@@ -161,9 +161,10 @@ class Cosigning:
                 audit_checkpoints.update().where(of).values(note=with_cosignature(bytes(kept), message.line))
             )
             row = self._row(connection, partner)
+            if row is not None and message.size <= row.size:
+                return False  # said before: it ends nothing that was noted since
             resumed = row is not None and row.code is not None and row.code not in _LASTING
-            size = max(message.size, 0 if row is None else row.size)
-            self._put(connection, partner, row, size, None)
+            self._put(connection, partner, row, message.size, None)
             if resumed:
                 facts = {"partner": partner, "size": message.size}
                 note(connection, Draft("cosign_resumed", f"partner:{partner}", facts=facts), self._now())

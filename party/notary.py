@@ -46,6 +46,7 @@ class _Line:
     cosigned: int = 0
     refused: str | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Notary:
@@ -107,7 +108,8 @@ class Notary:
         line.since = None
         if isinstance(message, LogCosigned):
             resumed = await self._ask(lambda: self._cosigning.take(partner, message))
-            line.cosigned, line.refused = max(line.cosigned, message.size), None
+            line.cosigned = max(line.cosigned, message.size)
+            line.refused = await self._ask(lambda: self._cosigning.trouble(partner))
             if resumed:
                 self._tell({"event": "cosigned", "partner": partner})
             line.changed.set()
@@ -203,13 +205,20 @@ class Notary:
 
     async def _refused(self, partner: str, code: str) -> None:
         line = self._line(partner)
-        known, line.refused = line.refused, code
-        if known != code:
-            size = await self._ask(self._cosigning.log.size)
-            await self._ask(lambda: self._cosigning.note_refusal(partner, size, code))
-            error = refused(partner, code)
-            told = {"event": "not_cosigned", "partner": partner, "text": error.message, "hint": error.hint}
-            self._tell(told)
+        # Noted and told before any gate ends by it, and once however many of them find it.
+        async with line.telling:
+            if line.refused != code:
+                size = await self._ask(self._cosigning.log.size)
+                await self._ask(lambda: self._cosigning.note_refusal(partner, size, code))
+                error = refused(partner, code)
+                told = {
+                    "event": "not_cosigned",
+                    "partner": partner,
+                    "text": error.message,
+                    "hint": error.hint,
+                }
+                self._tell(told)
+                line.refused = code
         line.changed.set()
 
     async def _offer(self, partner: str, old: int | None) -> LogOffer | None:

@@ -429,6 +429,20 @@ def test_asking_again_and_again_fills_no_store(two: Two) -> None:
     assert two.acme.log.size() == before + 1
 
 
+def test_a_cosignature_of_before_ends_no_refusal(two: Two) -> None:
+    two.append()
+    old = two.cosign()
+    size = two.append()
+    two.bank.note_refusal("acme", size, WITHHELD)
+    before = two.bank.log.size()
+    for _ in range(3):
+        assert not two.bank.take("acme", old)
+    assert two.bank.trouble("acme") == WITHHELD
+    assert two.bank.log.size() == before
+    two.cosign()
+    assert two.bank.trouble("acme") is None
+
+
 def test_a_store_that_went_back_signs_no_second_state(two: Two) -> None:
     two.append(4)
     two.cosign()

@@ -18,6 +18,7 @@ from audit.events import EVENTS, LONGEST_NAME, MAX_INTEGER, check_facts, is_coun
 from audit.keys import KeysError, role_of
 
 VERSION: Final = 1
+SALT_BYTES: Final = 16
 ROLES: Final = ("bank", "platform")
 KEYS: Final = frozenset(
     (
@@ -33,6 +34,7 @@ KEYS: Final = frozenset(
         "facts",
         "shared",
         "commit",
+        "salt",
     )
 )
 SHARED_KEYS: Final = frozenset(("job", "session", "name", "from", "to", "count", "bytes", "sha256"))
@@ -98,8 +100,9 @@ def build(
     time: int,
     policy: str | None,
     commit: str | None,
+    salt: bytes,
 ) -> bytes:
-    """Return the canonical bytes of an entry; ``time`` is in milliseconds since 1970 UTC.
+    """Return the canonical bytes of an entry; ``time`` is in milliseconds since 1970 UTC, ``salt`` 16 random bytes.
 
     Raises ``ValueError`` that names the key at fault, never its value.
     """
@@ -116,6 +119,7 @@ def build(
         "facts": dict(draft.facts),
         "shared": None if draft.shared is None else dict(draft.shared),
         "commit": commit,
+        "salt": salt.hex(),
     }
     check(entry)
     return canonical.encode(entry)
@@ -159,6 +163,8 @@ def check(entry: Mapping[str, Any]) -> None:
         raise ValueError("policy is not a digest")
     if commit is not None and not is_hex(commit, 64):
         raise ValueError("commit is not a commitment")
+    if not is_hex(entry["salt"], 32):
+        raise ValueError("salt is not 32 hexadecimal digits")
     if type(kind) is not str:
         raise ValueError("type is not a word")
     check_facts(kind, entry["facts"])

@@ -115,6 +115,7 @@ _SPENT: Final = (
 )
 _DATASET: Final = "dataset name, schema hex64, form name, basis word?"
 _PARTNER: Final = "partner name, identity hex64?"
+_PERSON: Final = "person name, roles word"
 _CERTIFICATE: Final = "partner name?, serial name, digest hex64, until moment"
 _DRAFT: Final = "digest hex64, kind word, partner name, dataset name, card hex64?"
 _SIGNED: Final = "digest hex64, signature hex128"
@@ -148,6 +149,14 @@ EVENTS: Final[Mapping[str, Event]] = {
     "attempt_refused": _event("step word, code word"),
     "login": _event("code word?"),
     "login_refused": _event("code word?"),
+    "logout": _event("code word?"),
+    "person_added": _event(_PERSON),
+    "person_changed": _event(_PERSON),
+    "person_disabled": _event("person name"),
+    "person_enabled": _event("person name"),
+    "password_changed": _event("person name"),
+    "token_created": _event("person name, token count, scopes name, until moment"),
+    "token_revoked": _event("person name, token count"),
     # a job, from its draft to its end
     "job_draft": _event(_DRAFT, job=True),
     "job_edit": _event(_DRAFT, job=True),

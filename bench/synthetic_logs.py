@@ -19,7 +19,7 @@ from audit import bundle, keys, merkle
 from audit.bundle import Header
 from audit.checkpoint import Checkpoint, Cosigner, sign_checkpoint, with_cosignature
 from audit.commitment import commit
-from audit.entry import Draft, build
+from audit.entry import SALT_BYTES, Draft, build
 from audit.note import Signer
 from audit.witness import Accept, Known, Offer, judge
 from bench.synthetic_jobs import KINDS as KINDS
@@ -142,6 +142,7 @@ class Party:
             time=self.time,
             policy=self.policy,
             commit=commitment,
+            salt=_seeded(self.seed, f"{self.role} entry {sequence}")[:SALT_BYTES],
         )
         self.entries.append(data)
         self.types.append((type, job))

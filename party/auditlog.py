@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from audit import canonical, merkle
 from audit.checkpoint import Checkpoint
 from audit.commitment import commit
-from audit.entry import Draft, build
+from audit.entry import SALT_BYTES, Draft, build
 from party.store import Store
 from party.tables import (
     audit_checkpoints,
@@ -86,6 +86,7 @@ def notes(connection: sa.Connection, drafts: Sequence[Draft], at: float) -> list
             time=time,
             policy=policy,
             commit=commitment,
+            salt=secrets.token_bytes(SALT_BYTES),
         )
         leaves.append(merkle.leaf_hash(data))
         entries.append(

@@ -41,6 +41,7 @@ def made(kind: str, **changed: Any) -> bytes:
         "time": 5,
         "policy": None,
         "commit": None,
+        "salt": bytes(16),
     }
     return build(draft, **(told | changed))
 
@@ -79,6 +80,8 @@ def test_an_entry_is_canonical_and_read_back_as_it_was(kind: str) -> None:
         ("actor", "a" * 137),
         ("policy", "AB" * 32),
         ("commit", 0),
+        ("salt", None),
+        ("salt", "00" * 15),
         ("facts", {"code": None, "note": "x"}),
         ("facts", []),
         ("shared", SHARED),
@@ -119,7 +122,7 @@ def test_a_single_message_is_one_and_every_name_is_known() -> None:
         shared = SHARED | {"name": name, "count": 1}
         build(
             Draft("stream", "node:x", JOB, {}, shared),
-            log=LOG, role="bank", sequence=0, time=0, policy=None, commit=None,
+            log=LOG, role="bank", sequence=0, time=0, policy=None, commit=None, salt=bytes(16),
         )  # fmt: skip
         said = json.loads(made("stream"))
         said["shared"] |= {"name": name, "count": 2}
@@ -135,7 +138,7 @@ def test_a_job_is_there_where_the_type_needs_one() -> None:
     with pytest.raises(ValueError, match="job"):
         build(
             Draft("job_finish", "node:x"),
-            log=LOG, role="bank", sequence=0, time=0, policy=None, commit=None,
+            log=LOG, role="bank", sequence=0, time=0, policy=None, commit=None, salt=bytes(16),
         )  # fmt: skip
 
 

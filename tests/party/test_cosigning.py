@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from audit import merkle
 from audit.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from audit.commitment import check_opening
-from audit.entry import Draft, parse
+from audit.entry import SALT_BYTES, Draft, parse
 from audit.keys import KeysError
 from audit.note import Signer
 from party.auditlog import AuditLog, note
@@ -144,6 +144,15 @@ def test_an_entry_with_a_key_is_written_once(two: Two) -> None:
     two.bank.log.append([marked, marked], 0.0)
     two.bank.log.append([marked], 0.0)
     assert two.bank.log.size() == BEGUN + 1
+
+
+def test_a_leaf_hash_tells_nobody_that_a_guess_is_right(two: Two) -> None:
+    guessed = {"dataset": "vip customers"}
+    for _ in range(2):
+        two.bank.log.append([Draft("dataset_removed", "ann", facts=guessed)], 0.0)
+    one, other = entries(two.bank.log)[-2:]
+    assert {key for key in one if one[key] != other[key]} == {"sequence", "salt"}
+    assert len(bytes.fromhex(one["salt"])) == SALT_BYTES
 
 
 def test_details_stay_beside_the_entry_and_open_its_commitment(two: Two) -> None:

@@ -45,8 +45,8 @@ BANK: Final = "bank"
 # How long the first party to start waits for the other.
 PATIENCE: Final = 30.0
 # How long the second party may take to end by itself once the first has, and then, once it was told to.
-GRACE: Final = 8.0
-LAST_GRACE: Final = 4.0
+GRACE: Final = 15.0
+LAST_GRACE: Final = 8.0
 _RUN_PREFIX: Final = ".veiljoin-"
 _PARTNER: Final = "platform"
 

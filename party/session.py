@@ -25,7 +25,9 @@ _OUTBOX: Final = 4
 # Silence of a partner that has announced its set: it has chunks to mask, or at the end tokens to join.
 IDLE_SECONDS: Final = 900.0
 # How long to look for the partner's last word on a link that broke.
-REASON_SECONDS: Final = 2.0
+REASON_SECONDS: Final = 5.0
+# How long the own last word may take to leave.
+_GOODBYE_SECONDS: Final = 3.0
 
 
 async def _at_once(_: WireMessage) -> None:
@@ -196,7 +198,7 @@ async def say_goodbye(link: Link, error: VeiljoinError) -> None:
     """Tell the partner the code of ``error``, and no more, if the link still stands."""
     word = error.code.peer if error.code.peer in PEER_WORDS else "failed"
     try:
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(_GOODBYE_SECONDS):
             await link.send(Abort(word))
     except (TimeoutError, VeiljoinError):
         return  # nobody is there to be told

@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import unicodedata
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from party.address import same_person
 from party.auditlog import note as note_entry
 from party.contract import Contract, card_hash
 from party.contract_body import settled
@@ -45,17 +45,6 @@ def _writers(connection: sa.Connection, row: sa.Row[Any]) -> set[str]:
         events.c.job == row.id, events.c.step.in_((Step.DRAFT.value, Step.EDIT.value))
     )
     return {row.drafter, row.editor, *connection.execute(written).scalars()}
-
-
-def same_person(one: str, other: str) -> bool:
-    """Return whether two names are one person's: in another case, width or spacing a name is no second person."""
-    return _plain(one) == _plain(other)
-
-
-def _plain(name: str) -> str:
-    # Folding may leave what is no longer normal, hence twice.
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 class AgreedJobs(JobSteps):

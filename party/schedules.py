@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from party.agreement import AgreedJobs, same_person
+from party.address import same_person
+from party.agreement import AgreedJobs
 from party.auditlog import note
 from party.drafting import Draft
 from party.jobentries import of_schedule

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from party.agreement import same_person
+from party.address import same_person
 from party.auditlog import note
 from party.jobentries import actor_of, of_schedule
 from party.jobrecords import Actor

@@ -92,6 +92,14 @@ datasets = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+# What was found when an own dataset was read for its registration: numbers of rows and persons as JSON, no content.
+dataset_health = sa.Table(
+    "dataset_health",
+    METADATA,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("counts", sa.Text, nullable=False),
+)
 # What each partner's node said of itself when it was last on the line: `hello` is its catalogue and its limits as
 # JSON, `skew` by how many seconds its clock was ahead of ours.
 partner_hellos = sa.Table(
@@ -299,7 +307,8 @@ audit_entries = sa.Table(
     sa.Column("job", sa.Text),
     sa.Column("mark", sa.Text),
     sa.Column("entry", sa.LargeBinary, nullable=False),
-    sa.Index("audit_entries_of", "job"),
+    sa.Index("audit_entries_of", "job", "epoch", "sequence"),
+    sa.Index("audit_entries_by_type", "epoch", "type", "sequence"),
     sa.Index("audit_marks", "epoch", "mark", unique=True),
 )
 # Hashes of the tree's complete subtrees, leaves included: `node` is level * 2^48 + index.
@@ -373,4 +382,82 @@ audit_policies = sa.Table(
     METADATA,
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("policy", sa.LargeBinary, nullable=False),
+)
+
+# One row per account. `spelling` is the name without case, width and spaces, so that nobody is there twice;
+# `password` is argon2id's encoding; `roles` are words with blanks between.
+people = sa.Table(
+    "people",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("spelling", sa.Text, nullable=False, unique=True),
+    sa.Column("roles", sa.Text, nullable=False),
+    sa.Column("password", sa.Text, nullable=False),
+    sa.Column("language", sa.Text),
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("must_change", sa.Boolean, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("changed", sa.Float, nullable=False),
+    sqlite_autoincrement=True,
+)
+# One row per session of a browser: the SHA-256 of its secret, and from where it was begun.
+sessions = sa.Table(
+    "sessions",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("person", sa.Integer, sa.ForeignKey("people.id"), nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("begun", sa.Float, nullable=False),
+    sa.Column("used", sa.Float, nullable=False),
+    sa.Index("sessions_of", "person"),
+)
+# Tokens of programs, which act as their owner: the SHA-256, and what each may be used for.
+api_tokens = sa.Table(
+    "api_tokens",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("person", sa.Integer, sa.ForeignKey("people.id"), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("made", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("used", sa.Float),
+    sa.Column("revoked", sa.Float),
+    sa.Index("api_tokens_of", "person"),
+    sqlite_autoincrement=True,
+)
+# What was answered to a program under a key of its own; no `status` while that is still being done.
+api_answers = sa.Table(
+    "api_answers",
+    METADATA,
+    sa.Column("person", sa.Integer, sa.ForeignKey("people.id"), primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("body", sa.LargeBinary),
+    sa.Index("api_answers_by_age", "at"),
+)
+# Failed tries of passwords, by the SHA-256 of whom or where from they count against: none is checked before `until`,
+# and the row means nothing any more from `forget` on.
+login_tries = sa.Table(
+    "login_tries",
+    METADATA,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+    sa.Column("forget", sa.Float, nullable=False),
+    sa.Index("login_tries_by_age", "forget"),
+)
+# From where (as a SHA-256) each person logged in lately.
+login_places = sa.Table(
+    "login_places",
+    METADATA,
+    sa.Column("person", sa.Integer, sa.ForeignKey("people.id"), primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Text, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
 )

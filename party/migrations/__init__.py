@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from psi.errors import UsageError
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 HEAD: Final = REVISIONS[-1]
 # Not Alembic's own name for it: the database may be shared with another application.
 REVISION_TABLE: Final = "schema_revision"

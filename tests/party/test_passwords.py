@@ -1,0 +1,51 @@
+"""What is taken for a new password."""
+
+from __future__ import annotations
+
+import pytest
+
+from party import passwords
+from psi.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    "password", ["", "short", "elevenchars", "x" * 257, "ﷺ" * 20, "a" * 2_000, "a\x00b" * 5, "\udc80" * 12]
+)
+def test_what_is_no_password(password: str) -> None:
+    with pytest.raises(UsageError, match="12 to 256 characters") as caught:
+        passwords.check_new(password, "ann")
+    assert password not in str(caught.value) or not password
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["aaaaaaaaaaaaaa", "abababababab", "Password1234", "ＰＡＳＳＷＯＲＤ１２３４", "Pass Word 1234"],
+)
+def test_what_everybody_tries_first(password: str) -> None:
+    with pytest.raises(UsageError, match="among the first that others would try"):
+        passwords.check_new(password, "ann")
+
+
+@pytest.mark.parametrize("password", ["Constantinople", "constantinople constantinople", "Ｃonstantinople"])
+def test_a_password_is_not_the_name(password: str) -> None:
+    with pytest.raises(UsageError, match="among the first"):
+        passwords.check_new(password, "Constantinople")
+
+
+@pytest.mark.parametrize(
+    "password", ["four words are good", "十二个汉字组成的密码也可以", "x" * 251 + "abcde"]
+)
+def test_what_is_taken(password: str) -> None:
+    assert passwords.check_new(password, "ann") == password.encode()
+
+
+def test_what_is_refused_by_name_would_pass_otherwise() -> None:
+    for each in passwords._COMMON:
+        assert len(each) >= passwords.SHORTEST
+        assert each == "".join(each.casefold().split())
+
+
+def test_a_turn_comes_back() -> None:
+    for _ in range(3):
+        with passwords.turn(0.01) as one, passwords.turn(0.01) as two, passwords.turn(0.01) as three:
+            assert (one, two, three) == (True, True, False)

@@ -17,12 +17,12 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo test check check-format check-lint check-types check-imports \
-	check-proto format proto lock bench fuzz faults simulate sizes clean
+	check-proto format proto lock bench fuzz console-fuzz faults simulate sizes clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(VENV)/.node ## the node with its locked dependencies, in .venv
+install: $(VENV)/.node ## the node and its console with their locked dependencies, in .venv
 
 install-dev: $(VENV)/.dev ## the same with what tests and checks need
 
@@ -62,8 +62,9 @@ proto: $(VENV)/.dev ## write the stubs of the .proto files
 lock: $(VENV)/.dev ## write requirements/*.lock anew (LOCK_OPTIONS=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml --output-file requirements/base.lock
 	$(LOCK) pyproject.toml --extra node -c requirements/base.lock --output-file requirements/node.lock
+	$(LOCK) pyproject.toml --extra node --extra console -c requirements/node.lock --output-file requirements/console.lock
 	$(LOCK) pyproject.toml --extra accel -c requirements/node.lock --output-file requirements/accel.lock
-	$(LOCK) pyproject.toml --extra node --extra dev -c requirements/node.lock --output-file requirements/dev.lock
+	$(LOCK) pyproject.toml --extra node --extra console --extra dev -c requirements/console.lock --output-file requirements/dev.lock
 	$(LOCK) --group build -c requirements/dev.lock --output-file requirements/build.lock
 
 bench: $(VENV)/.node ## the project's benchmarks
@@ -77,11 +78,15 @@ fuzz: $(VENV)/.dev ## fuzz what parses a partner's bytes: TARGET=token RUNS=1000
 	PYTHONPATH=.:proto $(BIN)/python -m tests.fuzz $(TARGET) $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ENGINE),--engine $(ENGINE)) $(FUZZ_OPTIONS)
 
+console-fuzz: $(VENV)/.dev ## ask the console's API EXAMPLES=5000 things, made from its own description; SEED=1
+	VEILJOIN_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) VEILJOIN_FUZZ_SEED=$(or $(SEED),1) \
+		$(BIN)/python -m pytest -q --timeout 0 tests/console/test_openapi.py
+
 simulate: $(VENV)/.dev ## SEEDS=1000 simulated schedules from seed FIRST=0 on; KIND=protocol | nodes, SEED=n repeats one
 	PYTHONPATH=.:proto $(BIN)/python -m tests.simulate --kind $(or $(KIND),protocol) \
 		$(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0))
 
-sizes: $(VENV)/.python ## installed size of the base and of the node, against their bars
+sizes: $(VENV)/.python ## installed size of the base, of the node and with the console, against their bars
 	$(BIN)/python tools/sizes.py
 
 clean: ## remove .venv, caches and builds
@@ -95,8 +100,9 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.node: $(VENV)/.python requirements/build.lock requirements/node.lock requirements/accel.lock pyproject.toml
-	$(INSTALL) -r requirements/build.lock -r requirements/node.lock
+# The lock of the console has all that the node's has.
+$(VENV)/.node: $(VENV)/.python requirements/build.lock requirements/console.lock requirements/accel.lock pyproject.toml
+	$(INSTALL) -r requirements/build.lock -r requirements/console.lock
 	@$(INSTALL) -r requirements/accel.lock 2> $(VENV)/accel.log || \
 		echo "The packages of requirements/accel.lock cannot be installed (why: $(VENV)/accel.log); the portable engine is used."
 	$(PIP) install --no-deps --no-build-isolation --editable .

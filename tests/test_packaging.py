@@ -18,7 +18,9 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-LOCKS = ("base", "node", "accel", "dev", "build")
+LOCKS = ("base", "node", "console", "accel", "dev", "build")
+# The import names of the extra `console`.
+CONSOLE = ["argon2", "babel", "fastapi", "jinja2", "python_multipart", "starlette", "uvicorn"]
 STUBS = ROOT / "proto" / "veiljoin" / "v1"
 IGNORED = shutil.ignore_patterns(
     ".*", "build", "dist", "*.egg-info", "__pycache__", "docs", "tests", "tools", "requirements"
@@ -127,13 +129,22 @@ def test_command_shows_its_help() -> None:
 def test_command_needs_no_more_than_the_base(installed: Path) -> None:
     # The import names of the extra `node`; None in sys.modules makes importing them fail.
     absent = ["duckdb", "gmpy2", "google.protobuf", "grpc", "numpy", "phonenumbers", "pyarrow", "rbcl"]
-    absent += ["phe", "sqlalchemy", "tzdata"]
+    absent += ["phe", "sqlalchemy", "tzdata", *CONSOLE]
     script = (
         f"import sys; sys.modules.update(dict.fromkeys({absent})); sys.argv = ['veiljoin', '--help']\n"
         "from cli.main import main; sys.exit(main())"
     )
     done = run([sys.executable, "-c", script], PYTHONPATH=str(installed))
     assert "usage: veiljoin" in done.stdout.lower()
+
+
+def test_a_node_needs_nothing_of_the_console(installed: Path) -> None:
+    # The commands that run nodes and jobs, and the store with its tables of people.
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({CONSOLE}))\n"
+        "import cli.server, cli.client, cli.job, cli.node, client.dialer, server.listener, party.store, party.agent"
+    )
+    run([sys.executable, "-c", script], PYTHONPATH=str(installed))
 
 
 def test_benchmark_beside_phe_says_how_to_get_it(installed: Path) -> None:
@@ -201,8 +212,15 @@ def test_locks_agree_on_every_version() -> None:
     [
         ("base", PROJECT["project"]["dependencies"]),
         ("node", [*PROJECT["project"]["dependencies"], *EXTRAS["node"]]),
+        ("console", [*PROJECT["project"]["dependencies"], *EXTRAS["node"], *EXTRAS["console"]]),
         ("accel", EXTRAS["accel"]),
-        ("dev", [*PROJECT["project"]["dependencies"], *EXTRAS["node"], *EXTRAS["dev"]]),
+        (
+            "dev",
+            [
+                *PROJECT["project"]["dependencies"],
+                *(line for name in EXTRAS if name != "accel" for line in EXTRAS[name]),
+            ],
+        ),
         ("build", PROJECT["build-system"]["requires"]),
     ],
 )

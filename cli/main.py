@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from cli.audit_options import add_audit
+from cli.console_options import add_console
+from cli.console_run_options import add_console_run
 from cli.job_options import add_datasets, add_jobs, add_policy, add_runs
 from cli.node_options import add_client, add_server
 from cli.operation_options import add_backup
@@ -32,6 +34,7 @@ Match audiences and measure conversion with a partner; neither side sees the oth
                                              how many persons a campaign needs to show its effect
   veiljoin server --help, veiljoin client --help
                                              a standing node: the bank's, and the partner's
+  veiljoin console --help                    the node in a browser, and who may log in there
   veiljoin audit verify BANK.veiljoin-log PLATFORM.veiljoin-log
                                              check what both parties logged, offline
 """
@@ -128,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add_runs(add_server(commands), add_client(commands))
     add_backup(commands)
     add_audit(commands)
+    add_console_run(add_console(commands))
 
     bench = commands.add_parser("bench", help="the project's own benchmarks")
     benches = bench.add_subparsers(dest="bench", metavar="BENCHMARK", required=True)

@@ -61,19 +61,24 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         """Return this description."""
         return app.openapi()
 
-    app.include_router(described, prefix=API, responses=ANSWERS)
-    for router in _routers(console.api.__name__, console.api.__path__):
+    for router in (described, *_routers(console.api.__name__, console.api.__path__)):
+        _check_rights(router)
         app.include_router(router, prefix=API, responses=ANSWERS)
     for router in _routers(console.pages.__name__, console.pages.__path__):
+        _check_rights(router)
         app.include_router(router, include_in_schema=False)
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            right_of(route)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(Remembering)
     app.add_middleware(Guarded, origins=settings.origins)
     app.add_middleware(RequestLog)
     return app
+
+
+def _check_rights(router: APIRouter) -> None:
+    for route in router.routes:
+        if not isinstance(route, APIRoute):
+            raise ValueError("a router holds something that is no route, and asks for no right")
+        right_of(route)
 
 
 def _routers(package: str, path: object) -> list[APIRouter]:

@@ -276,5 +276,5 @@ def _words(words: Words, person: Person, request: Request) -> Words:
 
 def _note_refused(here: Place, person: Person, right: Right, request: Request) -> None:
     facts: dict[str, Any] = {"step": right.value, "code": "not_allowed"}
-    draft = Draft("attempt_refused", f"person:{person.name}", None, facts)
+    draft = Draft("attempt_refused", person.name, None, facts)
     note_refusal(here.node.home.store, draft, here.node.clock().timestamp())

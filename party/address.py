@@ -87,10 +87,11 @@ def check_person(name: str) -> str:
 
 def same_person(one: str, other: str) -> bool:
     """Tell whether two names mean one person: case, width and spaces make no second pair of eyes."""
-    return _folded(one) == _folded(other)
+    return spelling(one) == spelling(other)
 
 
-def _folded(name: str) -> str:
+def spelling(name: str) -> str:
+    """Return ``name`` as it is compared with others."""
     # Folding may leave what is no longer normal, hence twice.
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(unicodedata.normalize("NFKC", folded).split())

@@ -7,7 +7,6 @@ Whoever logs in is told one sentence, whether the name or the password is wrong 
 from __future__ import annotations
 
 import datetime
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +16,7 @@ import sqlalchemy as sa
 
 from audit.entry import Draft
 from party import throttle
-from party.address import check_person, same_person
+from party.address import check_person, same_person, spelling
 from party.auditlog import note
 from party.budget import Clock, local_clock
 from party.jobrecords import person as named
@@ -210,18 +209,16 @@ class People:
         now = self._now()
         with self._store.reading() as connection:
             row = _row(connection, name)
-            keys = throttle.keys_of(connection, spelling(name), None if row is None else row.id, source, now)
+            # Of what is too long for a name its beginning does.
+            typed, id = spelling(name[:_LONGEST_NAME]), None if row is None else row.id
+            keys = throttle.keys_of(connection, typed, id, source, now)
         actor = STRANGER if row is None else str(row.name)
-        id = self._tried(keys, row, password, actor, "login_refused")
+        known = self._tried(keys, row, password, actor, "login_refused")
         with self._store.transaction() as connection:
+            found = _standing(connection, known)
             throttle.take_back(connection, keys)
-            throttle.remember(connection, id, source, now)
-            found = person_of(connection.execute(sa.select(people).where(people.c.id == id)).one())
-            if not found.disabled:
-                _note(connection, "login", actor, now, code=None)
-        if found.disabled:
-            # Between the two.
-            raise refusal()
+            throttle.remember(connection, found.id, source, now)
+            _note(connection, "login", actor, now, code=None)
         return found
 
     def prove(self, person: Person, password: str, source: str) -> None:
@@ -232,12 +229,15 @@ class People:
         keys = (throttle.proof_key(person.id, source),)
         with self._store.reading() as connection:
             row = connection.execute(sa.select(people).where(people.c.id == person.id)).first()
-        self._tried(keys, row, password, person.name, "attempt_refused")
+        known = self._tried(keys, row, password, person.name, "attempt_refused")
         with self._store.transaction() as connection:
+            _standing(connection, known)
             throttle.take_back(connection, keys)
 
-    def _tried(self, keys: tuple[str, ...], row: Any, password: str, actor: str, noted: str) -> int:
-        """Check one try against the throttle and the account ``row``; returns its id. Raises ``PolicyRefusal``."""
+    def _tried(
+        self, keys: tuple[str, ...], row: Any, password: str, actor: str, noted: str
+    ) -> tuple[int, str]:
+        """Check one try against throttle and account ``row``; returns id and hash. Raises ``PolicyRefusal``."""
         with self._store.reading() as connection:
             halted = throttle.paused(connection, keys, self._now())
         if not halted:
@@ -246,27 +246,33 @@ class People:
                     raise refusal()
                 with self._store.transaction() as connection:
                     halted = not throttle.count(connection, keys, self._now())
-                if not halted and self._right(row, password):
-                    return int(row.id)
-        reason = "too_many_tries" if halted else "unknown_person" if row is None else "wrong_password"
-        if not halted and row is not None and row.disabled:
-            reason = "disabled"
+                encoded = None if halted else self._right(row, password)
+            if encoded is not None:
+                return int(row.id), encoded
+        if halted:
+            reason = "too_many_tries"
+        elif row is None:
+            reason = "unknown_person"
+        else:
+            reason = "disabled" if row.disabled else "wrong_password"
         facts = {"code": reason} if noted == "login_refused" else {"step": "proof", "code": reason}
         note_refusal(self._store, Draft(noted, actor, None, facts), self._now())
         raise refusal()
 
-    def _right(self, row: Any, password: str) -> bool:
+    def _right(self, row: Any, password: str) -> str | None:
+        """Return the hash that ``password`` fits, made anew where its parameters changed; ``None`` if it doesn't."""
         plain = normal(password)
         matches = self._hasher.matches(None if row is None else row.password, plain)
         if plain is None or not matches or row.disabled:
-            return False
-        if self._hasher.outdated(row.password):
-            encoded = self._hasher.hash(plain)
-            with self._store.transaction() as connection:
-                # Not over a password that was set meanwhile.
-                same = sa.and_(people.c.id == row.id, people.c.password == row.password)
-                connection.execute(people.update().where(same).values(password=encoded))
-        return True
+            return None
+        if not self._hasher.outdated(row.password):
+            return str(row.password)
+        encoded = self._hasher.hash(plain)
+        with self._store.transaction() as connection:
+            # Not over a password that was set meanwhile.
+            same = sa.and_(people.c.id == row.id, people.c.password == row.password)
+            connection.execute(people.update().where(same).values(password=encoded))
+        return encoded
 
     def _hashed(self, plain: bytes) -> str:
         with turn():
@@ -302,13 +308,6 @@ def refusal() -> PolicyRefusal:
     )
 
 
-def spelling(name: str) -> str:
-    """Return ``name`` as it is compared: two spellings are one person where :func:`same_person` says so."""
-    # Folding may leave what is no longer normal, hence twice.
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(unicodedata.normalize("NFKC", folded).split())
-
-
 def logged(actor: str) -> str:
     """Return ``actor`` as the log has people: the bare name. Raises ``UsageError``."""
     return named(check_person(actor.removeprefix("person:"))).name
@@ -342,6 +341,18 @@ def _needed(connection: sa.Connection, name: str) -> Any:
             "There is no person of this name here.", hint="`veiljoin console person list` shows who there is"
         )
     return row
+
+
+def _standing(connection: sa.Connection, known: tuple[int, str]) -> Person:
+    """Return the account of this id and hash. Raises ``PolicyRefusal`` if it changed or was disabled meanwhile."""
+    id, encoded = known
+    query = sa.select(people).where(
+        people.c.id == id, people.c.password == encoded, people.c.disabled.is_(False)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise refusal()
+    return person_of(row)
 
 
 def _keep_one(connection: sa.Connection, row: Any) -> None:

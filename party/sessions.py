@@ -133,6 +133,16 @@ class Sessions:
             rows = connection.execute(query).all()
         return [OpenSession(row.id, row.source, _moment(row.begun), _moment(row.used)) for row in rows]
 
+    def counts(self) -> dict[int, int]:
+        """Return how many sessions each person has, by the person's number; of those who have any."""
+        query = (
+            sa.select(sessions.c.person, sa.func.count())
+            .where(*self._living(self._now()))
+            .group_by(sessions.c.person)
+        )
+        with self._store.reading() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def end(self, session: Session) -> None:
         """End one session, as its person wishes."""
         with self._store.transaction() as connection:

@@ -100,10 +100,10 @@ def test_answers_are_bounded(
     assert kept.begin(1, "key 2", ONE) is None
 
 
-@pytest.mark.parametrize("key", ["", "x" * 129, "a\nb", "ключ", "\udc80"])
-def test_what_is_no_key(kept: Idempotency, key: str) -> None:
-    with pytest.raises(UsageError, match="idempotency key cannot be used"):
-        kept.begin(1, key, ONE)
+def test_what_is_no_key(kept: Idempotency) -> None:
+    for key in ["", "x" * 129, "a\nb", "ключ", "\udc80"]:
+        with pytest.raises(UsageError, match="idempotency key cannot be used"):
+            kept.begin(1, key, ONE)
 
 
 def test_of_two_at_once_one_is_carried_out(kept: Idempotency, store_url: str, clock: Clock) -> None:

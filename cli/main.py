@@ -177,6 +177,15 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--jobs", type=int, default=1_000, metavar="N", help="joint jobs among them")
     audit.add_argument("--json", action="store_true", help="print one JSON object")
     audit.set_defaults(run=_bench_audit)
+    pages = benches.add_parser("console", help="every page of a busy bank's console, in milliseconds")
+    pages.add_argument(
+        "--jobs", type=int, default=10_000, metavar="N", help="jobs in its list (default 10000)"
+    )
+    pages.add_argument(
+        "--groups", type=int, default=5_000, metavar="N", help="groups of a result (default 5000)"
+    )
+    pages.add_argument("--json", action="store_true", help="print one JSON object")
+    pages.set_defaults(run=_bench_console)
     measure = benches.add_parser("measure", help="a whole grouped sum with windows, by phase")
     measure.add_argument(
         "--rows", type=int, default=1_000_000, help="persons at the platform (default 1000000)"
@@ -312,6 +321,12 @@ def _bench_nodes(arguments: argparse.Namespace) -> int:
     return nodes(arguments)
 
 
+def _bench_console(arguments: argparse.Namespace) -> int:
+    from cli.bench import console
+
+    return console(arguments)
+
+
 def _bench_audit(arguments: argparse.Namespace) -> int:
     from cli.bench import audit
 
@@ -341,7 +356,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         missing = UsageError(
             f"This part of Veiljoin needs the package {error.name}, which is not installed.",
-            hint="install the node: pip install 'veiljoin[node]'",
+            hint="install what is missing: pip install 'veiljoin[node,console]'",
             code="missing_package",
         )
         return _tell(missing, as_json)

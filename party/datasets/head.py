@@ -138,7 +138,7 @@ def _check_encoding(encoding: str | None) -> str | None:
 def _decodes(head: bytes, encoding: str, whole: bool) -> bool:
     try:
         codecs.getincrementaldecoder(encoding)("strict").decode(head, final=whole)
-    except UnicodeDecodeError:
+    except UnicodeError:  # not only of decoding: UTF-16 without a mark has a word of its own
         return False
     return True
 

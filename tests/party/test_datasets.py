@@ -300,6 +300,7 @@ def test_encodings_that_do_not_fit(write: Callable[[bytes], Path]) -> None:
     fails("bad_encoding", write(b"a,b\n\xff\xff,1\n"))
     fails("bad_encoding", write("a,b\n张,1\n".encode("gb18030")), encoding="utf-8")
     fails("bad_encoding", write("a,b\n1,2\n".encode("utf-16-le")))
+    fails("bad_encoding", write(b"a,b\n1,2\n"), encoding="utf-16")
     late = b"a,b\n" + b"1,2\n" * 600_000 + "张,2\n".encode("gb18030")
     assert "in line 600002" in fails("bad_encoding", write(late)).message
     late = "张,b\n".encode("gb18030") + b"1,2\n" * 600_000 + b"\xff\xff,2\n"

@@ -1,4 +1,4 @@
-"""``veiljoin dataset add`` and ``list``: files registered under names, and what partners told of theirs."""
+"""``veiljoin dataset add``, ``remove`` and ``list``: files under names, and what partners told of theirs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Final
 from cli.display import open_display
 from cli.server import actor, shown_time
 from party.catalogue import Catalogue, Registered
+from party.datasethealth import DatasetHealth
 from party.estimate import rows_estimate
 from party.identifiers import parse_form
 from party.inspection import inspect
@@ -31,6 +32,7 @@ _TEXT: Final = {
         "theirs": "{name:<24}  {form:<20}  about {persons:>10,}  {columns}",
         "seen": "as {partner} told at {seen}:",
         "warning": "Warning: {warning}",
+        "removed": "Dataset {name} is removed; its file stays where it is.",
         "none": "There are no datasets; `veiljoin dataset add` registers one.",
         "never": "{partner} has told of no datasets.",
     },
@@ -43,6 +45,7 @@ _TEXT: Final = {
         "theirs": "{name:<24}  {form:<20}  约 {persons:>10,}  {columns}",
         "seen": "{partner} 于 {seen} 告知：",
         "warning": "警告：{warning}",
+        "removed": "数据集 {name} 已移除；文件保持不变。",
         "none": "没有数据集；用 `veiljoin dataset add` 登记。",
         "never": "{partner} 没有告知任何数据集。",
     },
@@ -85,6 +88,7 @@ def add(arguments: argparse.Namespace) -> int:
             encoding=arguments.encoding,
             basis=arguments.basis,
             replace=arguments.replace,
+            health=DatasetHealth.of(found, dataset),
         )
     facts = {
         "name": added.name,
@@ -119,6 +123,18 @@ def _doubt(added: Registered, region: str) -> str | None:
             raise
         return str(error)
     return None
+
+
+def remove(arguments: argparse.Namespace) -> int:
+    """Forget a dataset, not its file; returns the exit status."""
+    who = actor(arguments)
+    with Node.open(arguments.home) as node:
+        Catalogue(node.home.store, node.clock).remove(arguments.name, who)
+    if arguments.json:
+        print(json.dumps({"event": "removed", "name": arguments.name}, ensure_ascii=False))
+        return 0
+    print(_TEXT[arguments.lang]["removed"].format(name=arguments.name))
+    return 0
 
 
 def list_datasets(arguments: argparse.Namespace) -> int:

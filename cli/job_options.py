@@ -90,6 +90,8 @@ def add_datasets(actions: Any) -> None:
         help="what allows the use of these persons' data, in a word for the log, such as consent",
     )
     add.add_argument("--replace", action="store_true", help="put this file in place of the one of that name")
+    remove = _action(actions, "remove", "forget a dataset; its file stays where it is", _dataset_remove)
+    remove.add_argument("name", metavar="NAME", help="what it is called")
     listed = _action(
         actions, "list", "list the own datasets, and those of partners", _dataset_list, actor=False
     )
@@ -209,6 +211,12 @@ def _dataset_add(arguments: argparse.Namespace) -> int:
     from cli.catalogue import add
 
     return add(arguments)
+
+
+def _dataset_remove(arguments: argparse.Namespace) -> int:
+    from cli.catalogue import remove
+
+    return remove(arguments)
 
 
 def _dataset_list(arguments: argparse.Namespace) -> int:

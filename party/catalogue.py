@@ -20,13 +20,15 @@ import sqlalchemy as sa
 from audit.entry import Draft
 from party.auditlog import note
 from party.budget import Clock, local_clock
+from party.datasethealth import DatasetHealth, keep
 from party.datasets import Dataset, open_dataset
 from party.identifiers import Form, parse_form
 from party.jobspec import SideSpec
+from party.jobstates import JobState
 from party.logged import dataset_facts
 from party.policy import NO_POLICY, Limits, Policy
 from party.store import Store
-from party.tables import datasets, partner_hellos
+from party.tables import datasets, jobs, partner_hellos, schedules
 from psi.errors import UsageError
 from veiljoin.control_messages import (
     MAX_COLUMNS,
@@ -41,6 +43,8 @@ from veiljoin.control_messages import (
 MAX_NAME: Final = 64
 # What a consent basis is called: a word, as the log has no place for a sentence.
 _BASIS: Final = re.compile("[a-z][a-z0-9_]{0,39}")
+# States of ``party.schedulerecords``, which can't be imported: schedules are made of drafts, drafts of datasets.
+_LIVING_SCHEDULES: Final = ("draft", "active", "paused")
 D = TypeVar("D", "Registered", CatalogueEntry)
 
 
@@ -128,8 +132,11 @@ class Catalogue:
         encoding: str | None = None,
         basis: str | None = None,
         replace: bool = False,
+        health: DatasetHealth | None = None,
     ) -> Registered:
         """Register the file ``path`` as ``name``; ``persons`` is how many usable persons it holds.
+
+        ``health`` is kept with it, what was kept of a dataset that it replaces goes.
 
         Raises ``UsageError`` for a name that is taken (unless ``replace``) or none, a ``basis`` that is no word, a
         file that can't be read, a column that isn't there or that the protocol has no room for.
@@ -180,7 +187,22 @@ class Catalogue:
             what = "dataset_changed" if name in known else "dataset_added"
             facts = dataset_facts(name, dataset.schema_fingerprint(), form.text, basis)
             note(connection, Draft(what, actor, None, facts), self._clock().timestamp())
+            keep(connection, name, health, self._clock().timestamp())
         return self.get(name)
+
+    def remove(self, name: str, actor: str) -> None:
+        """Forget the own dataset ``name``; its file stays where it is, and what it cost of budgets stays spent.
+
+        Raises ``UsageError`` if there is none, or (``wrong_state``) while a job or a schedule that has not ended
+        uses it.
+        """
+        now = self._clock().timestamp()
+        self.get(name)
+        with self._store.transaction() as connection:
+            _check_unused(connection, name)
+            if connection.execute(datasets.delete().where(datasets.c.name == name)).rowcount:
+                keep(connection, name, None, now)
+                note(connection, Draft("dataset_removed", actor, None, {"dataset": name}), now)
 
     def all(self) -> tuple[Registered, ...]:
         """Return the own datasets by name."""
@@ -297,8 +319,32 @@ def _require_columns(one: Registered | CatalogueEntry, columns: Sequence[str], w
             )
 
 
+def _check_unused(connection: sa.Connection, name: str) -> None:
+    """Raise ``UsageError`` if something that has not ended uses the own dataset ``name``."""
+    over = [state for state in JobState if state.ended]
+    job = connection.execute(
+        sa.select(jobs.c.id).where(jobs.c.dataset == name, jobs.c.state.not_in(over)).limit(1)
+    ).scalar()
+    if job is not None:
+        raise UsageError(
+            f"Dataset {name!r} is used by job {job}, which has not ended.",
+            hint="wait for its end, or cancel it",
+            code="wrong_state",
+        )
+    living = sa.select(schedules.c.id, schedules.c.terms).where(schedules.c.state.in_(_LIVING_SCHEDULES))
+    for row in connection.execute(living):
+        if json.loads(row.terms)["dataset"] == name:
+            raise UsageError(
+                f"Dataset {name!r} is used by schedule {row.id}, which has not ended.",
+                hint="remove the schedule first",
+                code="wrong_state",
+            )
+
+
 def _check_dataset_name(name: str) -> None:
-    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip() or "/" in name:
+    # Browsers take two of them for folders.
+    odd = name != name.strip() or "/" in name or name in (".", "..")
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or odd:
         raise UsageError(
             "The name of the dataset cannot be used.",
             hint=f"give 1 to {MAX_NAME} plain characters without a slash, such as card-holders",

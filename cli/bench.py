@@ -15,9 +15,12 @@ from party.spool import disk_error
 from psi.errors import UsageError
 
 if TYPE_CHECKING:
+    from bench.console import ConsoleFigures
     from bench.nodes import NodeFigures
     from bench.sums import MeasureFigures
 
+# What the extra `console` brings, as it is imported.
+CONSOLE_PACKAGES: Final = frozenset({"argon2", "babel", "fastapi", "jinja2", "starlette", "uvicorn"})
 SMALLEST_SUM: Final = 1_000
 # Option of `bench measure` -> its least value.
 _SMALLEST_MEASURE: Final = {
@@ -217,6 +220,54 @@ def audit(arguments: argparse.Namespace) -> int:
     print(f"entries per second    {told['entries_per_second']:8,}")
     print(f"peak memory           {figures.peak_memory_mb:8.0f} MB")
     return 0
+
+
+def console(arguments: argparse.Namespace) -> int:
+    """Run ``veiljoin bench console``; returns the exit status."""
+    try:
+        from bench.console import SMALLEST_GROUPS, SMALLEST_JOBS, bench_console
+    except ModuleNotFoundError as error:
+        if error.name not in CONSOLE_PACKAGES:
+            raise
+        raise UsageError(
+            f"veiljoin bench console needs the package {error.name}, which is not installed.",
+            hint="install the console: pip install 'veiljoin[node,console]'",
+            code="missing_package",
+        ) from None
+    for option, least in (("jobs", SMALLEST_JOBS), ("groups", SMALLEST_GROUPS)):
+        if getattr(arguments, option) < least:
+            raise UsageError(
+                f"--{option} {getattr(arguments, option)} is out of range.", hint=f"use {least} or more"
+            )
+    with tempfile.TemporaryDirectory(prefix="veiljoin-bench-") as scratch:
+        figures = bench_console(
+            arguments.jobs,
+            arguments.groups,
+            Path(scratch),
+            observe=lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    if arguments.json:
+        print(json.dumps(figures.as_data()))
+    else:
+        _tell_console(figures)
+    return 0
+
+
+def _tell_console(figures: ConsoleFigures) -> None:
+    told = figures.as_data()
+    print(f"{figures.jobs:,} jobs, a result of {figures.groups:,} groups; milliseconds at the server")
+    print(f"{'first':>8}{'median':>8}{'worst':>8}{'to login':>10}{'kB':>8}  page")
+    for page in told["pages"]:
+        print(
+            f"{page['first_ms']:8.1f}{page['median_ms']:8.1f}{page['worst_ms']:8.1f}{page['ratio']:10.1f}"
+            f"{page['bytes'] / 1000:8.1f}  {page['address']}"
+        )
+    print(f"slowest answer        {told['slowest_ms']:8.1f} ms (at most {told['bar_ms']:.0f})")
+    if told["first_paint_ms"] is None:
+        print("first paint            not measured: there is no Playwright, or no Chromium that starts")
+        return
+    for address, painted in told["first_paint_ms"].items():
+        print(f"first paint           {painted:8.0f} ms (at most {told['paint_bar_ms']:.0f})  {address}")
 
 
 def _tell_nodes(figures: NodeFigures) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import tomllib
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from cli.joint import STATES, jobs_of, tell_drafted
 from cli.server import actor, shown_time
@@ -17,6 +15,7 @@ from party.jobrecords import JobRecord, person
 from party.jobstates import TRANSITIONS, JobState, Step
 from party.node import Node
 from party.nodefile import BANK
+from party.redrafting import changes, datasets_of
 from psi.errors import UsageError
 
 _TEXT: Final = {
@@ -54,7 +53,7 @@ def edit(arguments: argparse.Namespace) -> int:
         before = jobs.find(arguments.job)
         if (before.state, Step.EDIT) not in TRANSITIONS:
             raise _too_late(before)
-        own, theirs = _datasets(before)
+        own, theirs = datasets_of(before)
         drafted = draft_with(
             node,
             job,
@@ -106,7 +105,7 @@ def retry(arguments: argparse.Namespace) -> int:
             )
         # The file as it was written, not what policies had made of it then.
         table = tomllib.loads(before.source)
-        own, theirs = _datasets(before)
+        own, theirs = datasets_of(before)
         drafted = draft_with(
             node,
             parse_job(table, f"job {before.id[:_SHORT]}"),
@@ -129,40 +128,6 @@ def retry(arguments: argparse.Namespace) -> int:
     line = _TEXT[arguments.lang]["repeats"].format(short=before.id[:_SHORT], state=state)
     tell_drafted(arguments, record, drafted, [line], repeats=before.id)
     return 0
-
-
-def changes(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield each setting of a job file that differs: its name, the old and the new value, ``None`` where not set."""
-    old, new = dict(_flat(before)), dict(_flat(after))
-    for name in (*old, *(each for each in new if each not in old)):
-        if old.get(name) != new.get(name):
-            yield name, old.get(name), new.get(name)
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in sorted(table.items()):
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, _value(value)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(each) for each in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _datasets(record: JobRecord) -> tuple[str, str | None]:
-    """Return the own dataset of a job and the partner's, as far as it has a contract."""
-    if record.contract is None:
-        return record.dataset, None
-    # Not parsed as one: it may be of a version that this program doesn't speak any more.
-    return record.dataset, str(json.loads(record.contract)["parties"]["platform"]["dataset"])
 
 
 def _until(record: JobRecord) -> str | None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from cli.joint import STATES as JOB_STATES
-from cli.redraft import changes
 from cli.server import actor, shown_time
 from party.disclosure import card_for
 from party.drafting import draft_with
@@ -20,6 +19,7 @@ from party.jobfile import load_job, parse_job
 from party.jobrecords import Actor, person
 from party.node import Node
 from party.nodefile import BANK
+from party.redrafting import changes
 from party.schedulerecords import REASONS, Outcome, ScheduledRun, ScheduleRecord, ScheduleState
 from party.schedules import Schedules
 from party.scheduleterms import Terms, Timetable, new_timetable

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
@@ -17,7 +17,7 @@ import console.api
 import console.pages
 from console.access import Right, allowed, right_of
 from console.place import Place
-from console.problems import ANSWERS, install
+from console.problems import ANSWERS, Problem, install
 from console.repeats import Remembering
 from console.requestlog import RequestLog
 from console.security import Guarded
@@ -26,6 +26,18 @@ from party.version import SOFTWARE
 
 API: Final = "/api/v1"
 _STATIC: Final = Path(__file__).parent / "static"
+
+
+class Console(FastAPI):
+    """The application; its description has the form of errors, which no route names as its answer."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI description."""
+        said = super().openapi()
+        said.setdefault("components", {}).setdefault("schemas", {}).setdefault(
+            "Problem", Problem.model_json_schema()
+        )
+        return said
 
 
 def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
@@ -41,7 +53,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         here.close()
 
     # The description is served by a route of ours, which asks for a right as any other does.
-    app = FastAPI(
+    app = Console(
         title="Veiljoin console",
         version=SOFTWARE.rpartition(" ")[2],
         description="Everything that the pages of this party's console do. Errors are problem+json (RFC 9457); lists "
@@ -57,7 +69,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     described = APIRouter()
 
     @described.get("/openapi.json", dependencies=[Depends(allowed(Right.SEE))], operation_id="describe")
-    def describe() -> dict[str, object]:
+    def describe() -> dict[str, Any]:
         """Return this description."""
         return app.openapi()
 

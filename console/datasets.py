@@ -16,7 +16,6 @@ from party.identifiers import REASON_TEXT
 from party.jobstates import JobState
 from party.tables import jobs
 from psi.errors import UsageError
-from veiljoin.control_messages import two_digits
 
 _MOST_JOBS = 10
 
@@ -109,7 +108,7 @@ def reason(name: str, language: str) -> str:
 
 def _facts(place: Place, registered: Registered, checked: Checked | None) -> DatasetFacts:
     state, modified = _file_state(registered, checked)
-    told, file = two_digits(registered.persons), inside(place, registered.path)
+    told, file = registered.entry().persons, inside(place, registered.path)
     return DatasetFacts(registered, told, file, state, modified, checked)
 
 

@@ -33,6 +33,7 @@ _STATUS: Final = {
 }
 # What went wrong in a few words, for pages: the sentence below it is the error's own.
 TITLES: Final = {
+    400: "Not readable",
     401: "Please log in",
     403: "Not allowed",
     404: "Not found",
@@ -148,8 +149,7 @@ def faulted(request: Request, error: Exception) -> Response:
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "description": TITLES[status],
-        "model": Problem,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status in (401, 403, 404, 405, 409, 422, 429, 500, 502, 503, 504, 507)
+    for status in (400, 401, 403, 404, 405, 409, 422, 429, 500, 502, 503, 504, 507)
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.redraft import changes
+from party.redrafting import changes
 from tests.cli.test_joint import Command, command, job_file, new, pair
 from tests.e2e.command import toml
 from tests.party.standing_pair import TABLE, Pair

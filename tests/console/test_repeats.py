@@ -74,8 +74,12 @@ def test_a_request_that_is_sent_again_is_answered_as_before(bank: Site) -> None:
 def test_a_refused_request_lets_its_key_go(bank: Site) -> None:
     program = bank.token("ann", "draft")
     key = {"Idempotency-Key": "two"}
-    assert program.post("/api/v1/jobs", json={"partner": "nobody", "toml": TOML}, headers=key).status_code == 422
-    assert program.post("/api/v1/jobs", json={"partner": "acme", "toml": TOML}, headers=key).status_code == 201
+    assert (
+        program.post("/api/v1/jobs", json={"partner": "nobody", "toml": TOML}, headers=key).status_code == 422
+    )
+    assert (
+        program.post("/api/v1/jobs", json={"partner": "acme", "toml": TOML}, headers=key).status_code == 201
+    )
 
 
 def test_a_fault_keeps_the_key(bank: Site, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

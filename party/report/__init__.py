@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from party.jobspec import Job
-from party.report.page import ARMS_FILE, GROUPS_FILE, page
+from party.report.page import page
+from party.report.parts import GROUPS_FILE
 from party.report.sheets import arms_csv, groups_csv
 from party.report.words import LANGUAGES
 from party.spool import disk_error
@@ -16,6 +17,7 @@ from party.spool import disk_error
 __all__ = ["ARMS_FILE", "GROUPS_FILE", "LANGUAGES", "REPORT", "REPORT_FILES", "write_reports"]
 
 REPORT: Final = "report.html"
+ARMS_FILE: Final = "arms.csv"
 # Every file that a report may consist of.
 REPORT_FILES: Final = (REPORT, GROUPS_FILE, ARMS_FILE)
 

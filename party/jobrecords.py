@@ -161,10 +161,14 @@ class JobList:
         states: Collection[JobState] = (),
         partner: str | None = None,
         kind: str | None = None,
+        others_than: str | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> Page:
-        """Return at most ``limit`` (1 to 200) jobs in ``states`` (none: any), with ``partner``, of ``kind``."""
+        """Return at most ``limit`` (1 to 200) jobs in ``states`` (none: any), with ``partner``, of ``kind``.
+
+        ``others_than`` leaves out those that this person drafted, or was the last to edit.
+        """
         limit = max(1, min(limit, MAX_PAGE))
         query = sa.select(jobs).order_by(jobs.c.number.desc()).limit(limit + 1)
         if states:
@@ -172,12 +176,39 @@ class JobList:
         for column, value in ((jobs.c.partner, partner), (jobs.c.kind, kind)):
             if value is not None:
                 query = query.where(column == value)
+        if others_than is not None:
+            query = query.where(jobs.c.drafter != others_than, jobs.c.editor != others_than)
         if before is not None:
             query = query.where(jobs.c.number < before)
         with self._store.reading() as connection:
             rows = connection.execute(query).all()
         found = tuple(record_of(row, self._zone) for row in rows[:limit])
         return Page(found, found[-1].number if len(rows) > limit else None)
+
+    def counts(self) -> dict[JobState, int]:
+        """Return how many jobs are in each state."""
+        query = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+        with self._store.reading() as connection:
+            found = {str(state): int(count) for state, count in connection.execute(query)}
+        return {state: found.get(state.value, 0) for state in JobState}
+
+    def count_since(self, state: JobState, since: datetime.datetime) -> int:
+        """Return how many jobs are in ``state`` that came there at ``since`` or later."""
+        query = sa.select(sa.func.count()).where(
+            jobs.c.state == state.value, jobs.c.changed >= since.timestamp()
+        )
+        with self._store.reading() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def longest(self, states: Collection[JobState]) -> dict[str, datetime.datetime]:
+        """Return by partner since when the job is in one of ``states`` that is there for the longest."""
+        query = (
+            sa.select(jobs.c.partner, sa.func.min(jobs.c.changed))
+            .where(jobs.c.state.in_([state.value for state in states]))
+            .group_by(jobs.c.partner)
+        )
+        with self._store.reading() as connection:
+            return {str(partner): self._time(at) for partner, at in connection.execute(query)}
 
     def approvals(self, job: str) -> tuple[Approval, ...]:
         """Return the approvals of a job, voided ones among them, the oldest first."""

@@ -40,6 +40,7 @@ class Progress:
         self._stop = threading.Event()
         self._phase = ""
         self._done = 0
+        self._total: int | None = None
         self._last = 0.0
         self.seconds: dict[str, float] = {}
 
@@ -48,17 +49,19 @@ class Progress:
         """Run a block as phase ``name`` of ``total`` rows (``None`` where nobody can know)."""
         self.check()
         with self._lock:
-            self._phase, self._done, self._last = name, 0, 0.0
+            self._phase, self._done, self._total, self._last = name, 0, total, 0.0
         self._emit({"event": "phase", "phase": name, "total": total})
         started = time.monotonic()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
-        self._emit({"event": "progress", "phase": name, "done": self._done})
+        self._emit({"event": "progress", "phase": name, "done": self._done, "total": self._total})
 
     def expect(self, total: int) -> None:
         """Say how many rows the current phase has, once that is known."""
+        with self._lock:
+            self._total = total
         self._emit({"event": "phase", "phase": self._phase, "total": total})
 
     def advance(self, rows: int) -> None:
@@ -70,9 +73,10 @@ class Progress:
             due = now - self._last >= self._interval
             if due:
                 self._last = now
-            phase, done = self._phase, self._done
+            phase, done, total = self._phase, self._done, self._total
         if due:
-            self._emit({"event": "progress", "phase": phase, "done": done})
+            # Of how many: a node keeps the last event alone, for people who come later.
+            self._emit({"event": "progress", "phase": phase, "done": done, "total": total})
 
     @property
     def current(self) -> str:

@@ -41,9 +41,9 @@ def test_a_phase_begins_counts_and_ends(clock: Clock) -> None:
         progress.advance(20)
     assert events == [
         {"event": "phase", "phase": "read", "total": 100},
-        {"event": "progress", "phase": "read", "done": 10},
-        {"event": "progress", "phase": "read", "done": 30},
-        {"event": "progress", "phase": "read", "done": 30},
+        {"event": "progress", "phase": "read", "done": 10, "total": 100},
+        {"event": "progress", "phase": "read", "done": 30, "total": 100},
+        {"event": "progress", "phase": "read", "done": 30, "total": 100},
     ]
     assert progress.seconds == {"read": 3.0}
 

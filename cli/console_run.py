@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -104,7 +105,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(text["serving"].format(name=name, address=origins[0]), flush=True)
             if not place.people.all():
                 print(text["nobody"].format(home=arguments.home), flush=True)
-        uvicorn.Server(config).run(sockets=[listening])
+        # It raises the signal that ended it once more, when all is closed.
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
     if not arguments.json:
         print(text["stopped"], flush=True)
     return 0
@@ -136,7 +139,8 @@ def _is_loopback(host: str) -> bool:
 
 def _bound(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol, by which asyncio knows that answers need not wait to be collected (TCP_NODELAY).
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address.host, address.port))

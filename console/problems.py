@@ -21,12 +21,11 @@ from console.access import NotLoggedInError, PasswordDueError, Visitor, language
 from console.place import place
 from console.render import plain_page
 from console.repeats import RepeatedRequest
-from console.security import HEADERS
+from console.security import HEADERS, PROBLEM_TYPE
 from console.words import Words
 from psi.errors import VeiljoinError
 
 LOG: Final = logging.getLogger("veiljoin.console")
-_TYPE: Final = "https://www.rfc-editor.org/rfc/rfc9457"
 _STATUS: Final = {
     404: ("There is nothing here.", "go back to the overview, or check the address"),
     405: ("That is not done this way here.", "open the page again and use its buttons"),
@@ -39,6 +38,9 @@ TITLES: Final = {
     404: "Not found",
     405: "Not possible here",
     409: "That has changed meanwhile",
+    411: "Of no told length",
+    413: "Too long",
+    421: "Another console",
     422: "That does not fit",
     429: "Too often",
     500: "A fault in this program",
@@ -69,7 +71,7 @@ def respond(request: Request, status: int, code: str, detail: str, hint: str) ->
     """Return an error for whoever asks."""
     title = TITLES.get(status, TITLES[422 if status < 500 else 500])
     if wants_json(request):
-        problem = Problem(type=_TYPE, title=title, status=status, code=code, detail=detail, hint=hint)
+        problem = Problem(type=PROBLEM_TYPE, title=title, status=status, code=code, detail=detail, hint=hint)
         headers = {"www-authenticate": "Bearer"} if status == 401 else None
         return JSONResponse(
             problem.model_dump(), status, headers=headers, media_type="application/problem+json"
@@ -151,5 +153,5 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
         "description": TITLES[status],
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for status in (400, 401, 403, 404, 405, 409, 422, 429, 500, 502, 503, 504, 507)
+    for status in (400, 401, 403, 404, 405, 409, 411, 413, 421, 422, 429, 500, 502, 503, 504, 507)
 }

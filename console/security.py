@@ -6,10 +6,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY: Final = 1024 * 1024
+PROBLEM_TYPE: Final = "https://www.rfc-editor.org/rfc/rfc9457"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -57,16 +58,31 @@ class Guarded:
             await send(message)
 
         if headers.get("host") not in self._hosts:
-            await PlainTextResponse("This console has another name.", 421)(scope, receive, guarded)
+            await _refused(scope, 421, "This console has another name.")(scope, receive, guarded)
             return
         if "transfer-encoding" in headers:
             # Its length would be known at its end; browsers and programs know it before.
-            await PlainTextResponse("Say how long it is.", 411)(scope, receive, guarded)
+            await _refused(scope, 411, "A request says how long it is.")(scope, receive, guarded)
             return
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            await PlainTextResponse("This is longer than anything that is sent here.", 413)(
+            await _refused(scope, 413, "This is longer than anything that is sent here.")(
                 scope, receive, guarded
             )
             return
         await self._app(scope, receive, guarded)
+
+
+def _refused(scope: Scope, status: int, sentence: str) -> Response:
+    """Return what is said before anybody looks at a request; it names no one, and has no page around it."""
+    if not scope["path"].startswith("/api/"):
+        return PlainTextResponse(sentence, status)
+    problem = {
+        "type": PROBLEM_TYPE,
+        "title": sentence,
+        "status": status,
+        "code": "bad_setting",
+        "detail": sentence,
+        "hint": f"send a body of at most {MAX_BODY:,} bytes with its Content-Length to the console's own name",
+    }
+    return JSONResponse(problem, status, media_type="application/problem+json")

@@ -136,6 +136,9 @@ class Allowed:
         if person is None:
             raise NotLoggedInError
         form = FormData()
+        if session is not None and request.url.path.startswith("/api/"):
+            # A link of another site would have bundles noted as exported by who follows it.
+            _check_site(request)
         if request.method not in SAFE and session is not None:
             form = await _checked_form(request, session)
         elif request.method not in SAFE and not request.url.path.startswith("/api/"):
@@ -193,8 +196,7 @@ def check_origin(request: Request) -> None:
     """Refuse a change that no page of this console asks for (RFC 6454). Raises ``PolicyRefusal``."""
     if request.headers.get("origin") not in place(request).settings.origins:
         raise refused_origin()
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise refused_origin()
+    _check_site(request)
 
 
 def refused_origin() -> PolicyRefusal:
@@ -209,7 +211,8 @@ def refused_origin() -> PolicyRefusal:
 def source_of(request: Request) -> str:
     """Return the address that asks, as throttling counts it."""
     if place(request).settings.trust_proxy:
-        forwarded = request.headers.get("x-forwarded-for", "").rsplit(",", 1)[-1].strip()
+        # What our proxy adds stands last, be it in a header of its own; what is before came from whoever asks.
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
         if forwarded:
             return forwarded[:64]
     return request.client.host if request.client is not None else "unknown"
@@ -245,6 +248,11 @@ def own_path(text: str) -> str:
     return "/"
 
 
+def _check_site(request: Request) -> None:
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise refused_origin()
+
+
 def _who(here: Place, request: Request, bearer: str) -> tuple[Person | None, Session | None, ApiToken | None]:
     if bearer:
         if not bearer.lower().startswith(_BEARER) or not request.url.path.startswith("/api/"):
@@ -261,6 +269,8 @@ async def _checked_form(request: Request, session: Session) -> FormData:
     if request.headers.get("content-type", "").startswith(
         ("application/x-www-form-urlencoded", "multipart/form-data")
     ):
+        # Kept, since the digest under an idempotency key is made of the same bytes.
+        await request.body()
         form = await request.form(max_files=0, max_fields=500)
     given = request.headers.get(CSRF_HEADER) or form.get(CSRF_FIELD)
     if not isinstance(given, str) or not same_token(given, session.csrf):

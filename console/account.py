@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from console.access import Right, Visitor
+from console.access import PasswordDueError, Right, Visitor
 from party.apitokens import SCOPES, ApiToken, TokenSecret
 from psi.errors import UsageError
 
@@ -58,9 +58,12 @@ def make_token(
 ) -> tuple[ApiToken, TokenSecret]:
     """Make a token; returns it and its secret, which nobody can show again.
 
-    Raises ``PolicyRefusal`` where the ``password`` is wrong, ``UsageError`` for what a token can't be or its owner
-    may not do.
+    Raises ``PasswordDueError`` while the password is one that was handed over, ``PolicyRefusal`` where ``password`` is
+    wrong, ``UsageError`` for what a token can't be or its owner may not do.
     """
+    if visitor.person.must_change:
+        # Whoever handed it over knows it, too, and a token of theirs would live on under the next one.
+        raise PasswordDueError
     visitor.prove(password)
     wanted = frozenset(scopes)
     if not wanted <= frozenset(scopes_for(visitor)):

@@ -117,8 +117,8 @@ def wanted(
         )
     if start and len(start) < _JOB:
         start = LogView(place.node.home.store).job_like(start)
-    # A day that is included ends where the next one begins.
-    end = until if until is None or isinstance(until, datetime.datetime) else until + _DAY
+    # A day that is included ends where the next one begins, and the calendar's last one never.
+    end = until if isinstance(until, datetime.datetime) else _following(until)
     return Wanted(
         start or None, type or None, actor.strip() or None, _milliseconds(since), _milliseconds(end)
     )
@@ -127,6 +127,10 @@ def wanted(
 def fingerprint(place: Place) -> str:
     """Return what the party reads out to an auditor of its identity."""
     return fingerprint_of(public_identity(place.node.credentials.identity()).hex())
+
+
+def _following(day: datetime.date | None) -> datetime.date | None:
+    return None if day is None or day == datetime.date.max else day + _DAY
 
 
 def _milliseconds(when: datetime.date | datetime.datetime | None) -> int | None:

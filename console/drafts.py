@@ -26,6 +26,8 @@ from party.redrafting import changes, datasets_of
 from psi.errors import PolicyRefusal, UsageError
 
 MAX_TEXT: Final = 64 * 1024
+# In one line. tomllib takes a time that grows with the square of a key's parts: minutes for one of 64 KiB.
+_MOST_DOTS: Final = 200
 DAYS: Final = LIFETIME.days
 
 
@@ -86,6 +88,10 @@ def read_text(text: str, source: str) -> dict[str, Any]:
     if len(text.encode()) > MAX_TEXT:
         raise UsageError(
             f"The text of {source} is too long.", hint="a job file has a few hundred lines at most"
+        )
+    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        raise UsageError(
+            f"A line of {source} has more than {_MOST_DOTS} dots.", hint="a list may go over several lines"
         )
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))

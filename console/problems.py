@@ -51,6 +51,10 @@ TITLES: Final = {
 }
 
 
+# Names that are not known here are as many as whoever asks sends.
+_MOST_NAMES: Final = 8
+
+
 class Problem(BaseModel):
     """An error of the API (RFC 9457): ``detail`` is one sentence, ``hint`` says what to do, ``code`` is stable."""
 
@@ -118,7 +122,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         names = sorted({str(each["loc"][-1])[:64] for each in error.errors()})
-        sentence = f"The request has values that cannot be used: {', '.join(names)}."
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        sentence = f"The request has values that cannot be used: {', '.join(names[:_MOST_NAMES])}{more}."
         return respond(request, 422, "bad_setting", sentence, "see the description of this address")
 
     @app.exception_handler(HTTPException)

@@ -14,6 +14,7 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -105,8 +106,8 @@ class Sqlite:
                 code="unwritable",
             ) from None
         engine = sa.create_engine(
-            address,
-            connect_args={"timeout": wait, "check_same_thread": False},
+            "sqlite://",
+            creator=self._connect,
             poolclass=sa.pool.NullPool,
             hide_parameters=True,
         )
@@ -116,6 +117,12 @@ class Sqlite:
         self.migrating: sa.Engine = self.writing
         # Each transaction has a connection of its own, so the first of these goes no further.
         self.reading: sa.Engine = engine.execution_options(**{_OPENING: ("PRAGMA query_only = 1", "BEGIN")})
+
+    def _connect(self) -> sqlite3.Connection:
+        # Read and written, never made: where the file went away, an empty one would be a store that knows nothing of
+        # what was spent.
+        file = f"file:{quote(self.name)}?mode=rw"
+        return sqlite3.connect(file, uri=True, timeout=self._wait, check_same_thread=False)
 
     def error(self, error: sa.exc.SQLAlchemyError) -> UsageError:
         """See :class:`Database`."""
@@ -130,6 +137,12 @@ class Sqlite:
                 f"The store {self.name} is damaged, or is no store.",
                 hint="restore it from a backup; a new one would not know what was spent",
                 code="bad_format",
+            )
+        if kind.startswith("SQLITE_CANTOPEN"):
+            return UsageError(
+                f"The store {self.name} is not there, or may not be opened.",
+                hint="put its disk or file back, or restore a backup with `veiljoin restore`",
+                code="store_unavailable",
             )
         return UsageError(
             f"The store {self.name} cannot be used ({kind}).",

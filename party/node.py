@@ -11,7 +11,7 @@ from party.authority import StandingAuthority
 from party.budget import Clock, local_clock
 from party.credentials import Credentials
 from party.enrolment import Enrolments
-from party.home import Home
+from party.home import STORE_FILE, Home
 from party.identity import public_identity
 from party.nodefile import BANK, NodeFile, Ports, load_node
 from party.ownlog import OwnLog
@@ -42,6 +42,13 @@ class Node:
             raise UsageError(
                 f"{folder} is the home of a {file.role}, not of a {role}.",
                 hint=f"use the commands of `veiljoin {other}`, or another --home",
+            )
+        if file.store is None and not (folder / STORE_FILE).exists():
+            # A new one would know neither keys nor what was spent.
+            raise UsageError(
+                f"The store {folder / STORE_FILE} of this node is not there.",
+                hint="put its disk or file back, or restore a backup with `veiljoin restore`",
+                code="store_unavailable",
             )
         return cls.assemble(file, Home.open(folder, clock, file.store), clock)
 

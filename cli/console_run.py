@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import datetime
 import ipaddress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from console.app import create_app
 from console.place import Place
@@ -39,6 +41,7 @@ _TEXT: Final = {
 # More than a party's staff; what comes beyond is told to come again.
 _CONNECTIONS: Final = 400
 _GRACE_SECONDS: Final = 5
+_SILENCE_SECONDS: Final = 10
 
 
 class _Lines(logging.Formatter):
@@ -49,10 +52,25 @@ class _Lines(logging.Formatter):
         message = record.getMessage()
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": now, "level": record.levelname.lower()}
-        return json.dumps(
-            line | (json.loads(message) if message.startswith('{"event"') else {"text": message}),
-            ensure_ascii=False,
-        )
+        try:
+            said = json.loads(message)
+        except ValueError:
+            said = None
+        return json.dumps(line | (said if isinstance(said, dict) else {"text": message}), ensure_ascii=False)
+
+
+class _Patient(H11Protocol):
+    """HTTP/1.1 whose connections ask for something within ten seconds, or end: silent ones keep others out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        super().connection_made(transport)
+        self.loop.call_later(_SILENCE_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        # Its first request; the annotation there knows of no time before it.
+        if getattr(self, "cycle", None) is None:
+            self.transport.close()
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
             server_header=False,
             proxy_headers=False,
             lifespan="on",
+            http=_Patient,
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
@@ -144,6 +163,8 @@ def _bound(address: Address) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address.host, address.port))
+        # At once: its address is told before the server takes it over.
+        listening.listen(socket.SOMAXCONN)
     except OSError as error:
         listening.close()
         raise UsageError(

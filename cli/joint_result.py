@@ -35,6 +35,7 @@ _TEXT: Final = {
     },
 }
 _LOOK_SECONDS: Final = 0.5
+_PUBLISH_SECONDS: Final = 10.0
 # Exit statuses of what a watched job came to, beside that of an error.
 _ENDS: Final = {JobState.DONE: 0, JobState.REFUSED: 3, JobState.CANCELLED: 130, JobState.EXPIRED: 3}
 _FAILED: Final = 4
@@ -87,12 +88,17 @@ def result(arguments: argparse.Namespace) -> int:
     with Node.open(arguments.home) as node:
         record = jobs_of(node).find(arguments.job)
         folder = Workroom(node.home.folder.absolute()).result(record.id)
-        if not folder.is_dir():
-            raise _none(record)
+        log = AuditLog(node.home.store)
+        deadline = time.monotonic() + _PUBLISH_SECONDS
+        while not (folder.is_dir() and log.released(record.id)):
+            # A job is done a moment before its node has put the result there and noted that.
+            if record.state is not JobState.DONE or time.monotonic() > deadline:
+                raise _none(record)
+            time.sleep(_LOOK_SECONDS)
         files = sorted(path.name for path in folder.iterdir())
         figures = _figures(folder / RESULT)
         read = Draft("result_read", who, record.id, {"part": "result"})
-        AuditLog(node.home.store).append((read,), node.clock().timestamp())
+        log.append((read,), node.clock().timestamp())
     if arguments.json:
         facts = as_data(record) | {"folder": str(folder), "files": files, "result": figures}
         print(json.dumps(facts, ensure_ascii=False))

@@ -211,7 +211,7 @@ def refused_origin() -> PolicyRefusal:
 def source_of(request: Request) -> str:
     """Return the address that asks, as throttling counts it."""
     if place(request).settings.trust_proxy:
-        # What our proxy adds stands last, be it in a header of its own; what is before came from whoever asks.
+        # What our proxy adds stands last, be it in a header of its own; what is before is from whoever asks.
         forwarded = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
         if forwarded:
             return forwarded[:64]

@@ -58,8 +58,8 @@ def make_token(
 ) -> tuple[ApiToken, TokenSecret]:
     """Make a token; returns it and its secret, which nobody can show again.
 
-    Raises ``PasswordDueError`` while the password is one that was handed over, ``PolicyRefusal`` where ``password`` is
-    wrong, ``UsageError`` for what a token can't be or its owner may not do.
+    Raises ``PasswordDueError`` while the own password is one that was handed over, ``PolicyRefusal`` where the
+    ``password`` is wrong, ``UsageError`` for what a token can't be or its owner may not do.
     """
     if visitor.person.must_change:
         # Whoever handed it over knows it, too, and a token of theirs would live on under the next one.

@@ -93,8 +93,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(VeiljoinError)
     def known(request: Request, error: VeiljoinError) -> Response:
         status = 403 if error.code.name == "not_allowed" else error.code.http
+        message = error.message
+        if getattr(request.state, "visitor", None) is None and error.code.name != "not_allowed":
+            # The store failed before anybody was known: where it lies is for who runs this, not for strangers.
+            LOG.error("nobody can be let in: %s", message)
+            message = message.replace(f" {place(request).node.home.store.name}", "")
         # 499 is what servers note of callers who hung up; nobody is answered with it.
-        return respond(request, 409 if status == 499 else status, error.code.name, error.message, error.hint)
+        return respond(request, 409 if status == 499 else status, error.code.name, message, error.hint)
 
     @app.exception_handler(NotLoggedInError)
     def stranger(request: Request, error: NotLoggedInError) -> Response:

@@ -92,7 +92,7 @@ def missing(place: Place, record: JobRecord) -> Missing | None:
     """Return why the job has no result to read here; ``None`` where it has one."""
     store = place.node.home.store
     if (place.room.result(record.id) / RESULT).is_file():
-        return None if _is_released(AuditLog(store), record.id) else Missing.UNPUBLISHED
+        return None if AuditLog(store).released(record.id) else Missing.UNPUBLISHED
     match record.state:
         case JobState.ACCEPTED | JobState.RUNNING:
             if trouble(store, record.partner) is not None:
@@ -109,15 +109,6 @@ def missing(place: Place, record: JobRecord) -> Missing | None:
             finished = any(event.after is JobState.DONE for event in place.jobs.events(record.id))
             return Missing.REMOVED if finished else Missing.NONE
     return Missing.NONE
-
-
-def _is_released(log: AuditLog, job: str) -> bool:
-    """Return whether the node has noted that the result lies there; it does so a moment after it put it there.
-
-    A result that somebody opens before is one that was never released, to an auditor. Of a job that ran before there
-    was a log, nothing was noted at all.
-    """
-    return log.last(job, "result_released") is not None or log.last(job, "decision") is None
 
 
 def require(place: Place, record: JobRecord) -> None:

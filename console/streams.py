@@ -30,22 +30,28 @@ class Streams:
         self._turn = threading.Lock()
 
     def full(self, person: int) -> bool:
-        """Return whether the person has as many as one may have."""
+        """Return whether the person has as many as one may have; another may be faster than who asks."""
         with self._turn:
             return self._open[person] >= self._most
 
     @contextmanager
-    def one(self, person: int) -> Iterator[None]:
-        """Count one stream of the person while the block runs."""
+    def one(self, person: int) -> Iterator[bool]:
+        """Count one stream of the person while the block runs; gives ``False``, uncounted, if it is too many."""
         with self._turn:
-            self._open[person] += 1
+            taken = self._open[person] < self._most
+            if taken:
+                self._open[person] += 1
         try:
-            yield
+            yield taken
         finally:
-            with self._turn:
-                self._open[person] -= 1
-                if not self._open[person]:
-                    del self._open[person]
+            if taken:
+                self._give_back(person)
+
+    def _give_back(self, person: int) -> None:
+        with self._turn:
+            self._open[person] -= 1
+            if not self._open[person]:
+                del self._open[person]
 
 
 async def events(

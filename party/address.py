@@ -75,10 +75,16 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+# What is not drawn (Unicode, Default_Ignorable_Code_Point) and str.isprintable lets pass: two names would look alike.
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+
+
 def check_person(name: str) -> str:
     """Return the name of the person who acts, as it is recorded. Raises ``UsageError``."""
     trimmed = unicodedata.normalize("NFC", name).strip()
-    if not 0 < len(trimmed) <= 64 or not trimmed.isprintable():
+    if not 0 < len(trimmed) <= 64 or not trimmed.isprintable() or _UNSEEN.search(trimmed):
         raise UsageError(
             "The name of the person who acts cannot be used.", hint="give 1 to 64 characters with --as"
         )

@@ -247,6 +247,14 @@ class AuditLog:
             row = connection.execute(query).first()
         return None if row is None else canonical.decode(bytes(row.entry))
 
+    def released(self, job: str) -> bool:
+        """Return whether the node has noted that the result lies there; it does so a moment after it put it there.
+
+        A result that somebody opens before is one that was never released, to an auditor. Of a job that ran before
+        there was a log, nothing was noted at all.
+        """
+        return self.last(job, "result_released") is not None or self.last(job, "decision") is None
+
     def details(self, epoch: int, *, job: str | None = None) -> Iterator[tuple[int, bytes, bytes]]:
         """Yield (sequence, salt, canonical details) of what entries commit to and was not erased."""
         query = (

@@ -43,10 +43,10 @@ class Node:
                 f"{folder} is the home of a {file.role}, not of a {role}.",
                 hint=f"use the commands of `veiljoin {other}`, or another --home",
             )
-        if file.store is None and not (folder / STORE_FILE).exists():
+        if file.store is None and not _holds_something(folder / STORE_FILE):
             # A new one would know neither keys nor what was spent.
             raise UsageError(
-                f"The store {folder / STORE_FILE} of this node is not there.",
+                f"The store {folder / STORE_FILE} of this node is not there, or empty.",
                 hint="put its disk or file back, or restore a backup with `veiljoin restore`",
                 code="store_unavailable",
             )
@@ -94,3 +94,10 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _holds_something(store: Path) -> bool:
+    try:
+        return store.stat().st_size > 0
+    except OSError:
+        return False

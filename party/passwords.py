@@ -28,6 +28,7 @@ _LONGEST_TYPED: Final = 1_024
 # Two at once take 128 MiB. Who logs in waits so long for a turn, in seconds, while others do.
 _AT_ONCE: Final = 2
 _TURNS: Final = threading.BoundedSemaphore(_AT_ONCE)
+_WAITING: Final = threading.BoundedSemaphore(8)
 # Those of 12 characters or more that lists of leaked passwords begin with, without case.
 # fmt: off
 _COMMON: Final = frozenset(
@@ -89,8 +90,18 @@ def one_time() -> str:
 
 @contextmanager
 def turn(seconds: float | None = None) -> Iterator[bool]:
-    """Wait for one of the two places to hash at, at most ``seconds``; gives whether there was one."""
-    taken = _TURNS.acquire(timeout=seconds)
+    """Wait for one of the two places to hash at, at most ``seconds``; gives whether there was one.
+
+    Of those who wait for a while only so many may wait at once: each holds a thread that others need.
+    """
+    if seconds is not None and not _WAITING.acquire(blocking=False):
+        yield False
+        return
+    try:
+        taken = _TURNS.acquire(timeout=seconds)
+    finally:
+        if seconds is not None:
+            _WAITING.release()
     try:
         yield taken
     finally:

@@ -23,7 +23,7 @@ from party.jobrecords import person as named
 from party.passwords import COST, Hasher, check_new, normal, turn
 from party.refusals import STRANGER, attempt, note_refusal
 from party.store import Store
-from party.tables import people, sessions
+from party.tables import api_tokens, people, sessions
 from psi.errors import PolicyRefusal, UsageError
 
 LANGUAGES: Final = ("en", "zh")
@@ -161,6 +161,9 @@ class People:
         with self._store.transaction() as connection:
             _change(connection, person.id, now, password=encoded, must_change=must_change)
             _end_sessions(connection, person.id, keep)
+            if must_change:
+                # Handed over by somebody else: what was made under the one before may not be the person's own.
+                _end_tokens(connection, person.id, person.name, actor, now)
             _note(connection, "password_changed", actor, now, person=person.name)
 
     def set_language(self, name: str, language: str | None) -> None:
@@ -182,6 +185,7 @@ class People:
             if not row.disabled:
                 _change(connection, row.id, now, disabled=True)
                 _end_sessions(connection, row.id, None)
+                _end_tokens(connection, row.id, row.name, actor, now)
                 _note(connection, "person_disabled", actor, now, person=row.name)
 
     def enable(self, name: str, actor: str) -> None:
@@ -373,6 +377,16 @@ def _change(connection: sa.Connection, id: int, now: float, **values: object) ->
 
 def _end_sessions(connection: sa.Connection, id: int, keep: str | None) -> None:
     connection.execute(sessions.delete().where(sessions.c.person == id, sessions.c.id != (keep or "")))
+
+
+def _end_tokens(connection: sa.Connection, id: int, name: str, actor: str, now: float) -> None:
+    living = sa.and_(api_tokens.c.person == id, api_tokens.c.revoked.is_(None), api_tokens.c.expires > now)
+    tokens = (
+        connection.execute(sa.select(api_tokens.c.id).where(living).order_by(api_tokens.c.id)).scalars().all()
+    )
+    connection.execute(api_tokens.update().where(living).values(revoked=now))
+    for token in tokens:
+        _note(connection, "token_revoked", actor, now, person=name, token=token)
 
 
 def _note(connection: sa.Connection, kind: str, actor: str, now: float, **facts: object) -> None:

@@ -29,8 +29,8 @@ import pyarrow as pa
 from party.identifiers.reasons import REASONS
 from psi.errors import UsageError
 
-# What a spreadsheet may run: = and @ always, + and - unless a number or a telephone number follows.
-_FORMULA: Final = re.compile(r"\s*(?:[=@]|[+-](?![0-9 ().-]*\Z))|[\t\r]")
+# What a spreadsheet may run, full width as well: = and @ always, + and - unless a number or a phone number follows.
+_FORMULA: Final = re.compile(r"\s*(?:[=@\uff1d\uff20]|[+\-\uff0b\uff0d](?![0-9 ().-]*\Z))|[\t\r]")
 
 
 def guard_formula(cell: str) -> str:

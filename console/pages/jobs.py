@@ -130,7 +130,9 @@ async def live(request: Request, visitor: See, job: JobId) -> Response:
         }
 
     async def told() -> AsyncIterator[str]:
-        with streams.one(visitor.person.id):
+        with streams.one(visitor.person.id) as taken:
+            if not taken:
+                return
             async for each in events(look, lambda: _may(visitor)):
                 yield each
 

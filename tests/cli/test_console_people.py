@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
+from cli.console_run import _Lines
 from cli.main import main
 from party.people import People, Role
 from psi.errors import PolicyRefusal
@@ -122,3 +124,10 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             main(arguments)
         assert "veiljoin console person add mary --role administrator" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["plain", '{"event" is no JSON', '["a list"]', '{"event": "request"}'])
+def test_every_line_of_the_log_is_an_object(text: str) -> None:
+    line = json.loads(_Lines().format(logging.makeLogRecord({"msg": text, "levelname": "INFO"})))
+    assert line["level"] == "info"
+    assert line.get("text") == text or line["event"] == "request"

@@ -21,6 +21,7 @@ def served(settings: Settings, node: Node, people: People) -> Iterator[tuple[str
     """Serve the console of ``node`` on loopback until the block ends; gives its address and its place."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         settings = Settings(settings.home, (base,), settings.data)
         place = Place(settings, node, people)

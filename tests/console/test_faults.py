@@ -59,11 +59,16 @@ def test_no_empty_store_takes_the_place_of_one_that_is_gone(bank: Site) -> None:
     folder = bank.side.folder
     write_node(folder, bank.side.node.file)
     bank.place.close()
-    (folder / "store.sqlite").unlink()
-    with pytest.raises(UsageError, match="is not there") as caught:
+    store = folder / "store.sqlite"
+    store.unlink()
+    with pytest.raises(UsageError, match="is not there, or empty") as caught:
         Node.open(folder)
     assert caught.value.code.name == "store_unavailable"
-    assert not (folder / "store.sqlite").exists()
+    assert not store.exists()
+    store.touch()
+    with pytest.raises(UsageError, match="is not there, or empty"):
+        Node.open(folder)
+    assert store.stat().st_size == 0
 
 
 def test_a_damaged_store_is_told(bank: Site) -> None:

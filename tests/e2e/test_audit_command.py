@@ -116,7 +116,7 @@ def test_base_says_what_the_node_needs(environment: Path, bundles: Path) -> None
     done = run(environment, bundles, "veiljoin", "audit", "show", "--home", "nowhere")
     assert done.returncode == 2
     assert "is not installed" in done.stderr
-    assert "pip install 'veiljoin[node]'" in done.stderr
+    assert "pip install 'veiljoin[node,console]'" in done.stderr
 
 
 def test_reader_that_has_seen_enough_is_no_fault(environment: Path, bundles: Path) -> None:

@@ -93,12 +93,23 @@ def test_a_token_is_revoked(tokens: ApiTokens, people: People, clock: Clock, sto
     assert told(store, "token_revoked") == [("token_revoked", "ann", {"person": "ann", "token": token.id})]
 
 
-def test_the_token_of_who_is_disabled(tokens: ApiTokens, people: People) -> None:
+def test_tokens_end_with_who_is_disabled(tokens: ApiTokens, people: People, store: Store) -> None:
+    begin(store)
     secret = tokens.make(people.get("ann"), "one", {"see"}, 1, "ann").reveal()
     people.disable("ann", "adam")
     assert tokens.find(secret) is None
     people.enable("ann", "adam")
-    assert tokens.find(secret) is not None
+    assert tokens.find(secret) is None
+    assert told(store, "token_revoked") == [("token_revoked", "adam", {"person": "ann", "token": 1})]
+
+
+def test_tokens_end_with_a_password_that_is_handed_over(tokens: ApiTokens, people: People) -> None:
+    secrets = [tokens.make(people.get(name), "one", {"see"}, 1, name).reveal() for name in ("ann", "bob")]
+    people.set_password("ann", "one that she chose herself", "ann")
+    assert tokens.find(secrets[0]) is not None
+    people.set_password("ann", "one that was handed over", "adam", must_change=True)
+    assert tokens.find(secrets[0]) is None
+    assert tokens.find(secrets[1]) is not None
 
 
 def test_tokens_are_listed_by_person(tokens: ApiTokens, people: People) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from party import passwords
@@ -43,6 +46,34 @@ def test_what_is_refused_by_name_would_pass_otherwise() -> None:
     for each in passwords._COMMON:
         assert len(each) >= passwords.SHORTEST
         assert each == "".join(each.casefold().split())
+
+
+def test_only_so_many_wait_for_a_turn() -> None:
+    with passwords.turn(), passwords.turn():
+        begun, gone = threading.Barrier(9), threading.Event()
+
+        def wait() -> None:
+            with passwords.turn(30) as taken:
+                assert taken
+                gone.wait(30)
+
+        def waiting() -> None:
+            begun.wait(30)
+            wait()
+
+        threads = [threading.Thread(target=waiting) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        begun.wait(30)
+        while passwords._WAITING._value:
+            time.sleep(0.01)
+        with passwords.turn(30) as taken:
+            assert not taken
+        gone.set()
+    for thread in threads:
+        thread.join(30)
+    with passwords.turn(30) as taken:
+        assert taken
 
 
 def test_a_turn_comes_back() -> None:

@@ -105,7 +105,22 @@ def test_a_full_disk_is_named_and_cleaned_up(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "cell", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3+cmd", "\t=1", " =1", "-A1", "\r=1", "+A1"]
+    "cell",
+    [
+        "＝1+1",
+        "＠SUM(A1)",
+        "＋cmd|' /C calc'!A0",
+        "－2+3+cmd",
+        "=1+1",
+        "@SUM(A1)",
+        "+cmd|' /C calc'!A0",
+        "-2+3+cmd",
+        "\t=1",
+        " =1",
+        "-A1",
+        "\r=1",
+        "+A1",
+    ],
 )
 def test_formulas_are_marked_as_text(cell: str) -> None:
     assert guard_formula(cell) == "'" + cell

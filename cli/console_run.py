@@ -14,6 +14,7 @@ import resource
 import socket
 import ssl
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from console.app import create_app
 from console.place import Place
+from console.problems import thread_fault
 from console.settings import Settings
 from party.address import Address, parse_address
 from psi.errors import UsageError
@@ -199,6 +201,7 @@ def _check_origin(origin: str) -> None:
 
 
 def _log() -> None:
+    threading.excepthook = thread_fault
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     for name, level in (("veiljoin.console", logging.INFO), ("uvicorn.error", logging.WARNING)):

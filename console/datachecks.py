@@ -7,7 +7,6 @@ no more than checking again.
 from __future__ import annotations
 
 import datetime
-import logging
 import secrets
 import tempfile
 import threading
@@ -31,7 +30,6 @@ from party.jobspec import SideSpec
 from party.progress import Progress
 from psi.errors import UsageError, VeiljoinError
 
-LOG: Final = logging.getLogger("veiljoin.console")
 # Checks that ended and were not registered, kept for whoever comes back to their page.
 _REMEMBERED: Final = 20
 # How long the console waits at its end for a check to notice that it was stopped.
@@ -220,6 +218,7 @@ def _tell(check: Check, event: dict[str, Any]) -> None:
 
 
 def _work(check: Check, spec: SideSpec, progress: Progress) -> None:
+    state, error = CheckState.FAILED, _fault()
     try:
         with (
             tempfile.TemporaryDirectory(prefix="veiljoin-") as scratch,
@@ -227,15 +226,16 @@ def _work(check: Check, spec: SideSpec, progress: Progress) -> None:
         ):
             found = inspect(check.dataset, spec, check.form, Path(scratch) / "work", progress, None)
         check.health = DatasetHealth.of(found, check.dataset)
-        check.state = CheckState.READY
-    except VeiljoinError as error:
-        check.error = error
-        check.state = CheckState.STOPPED if error.code.name == "cancelled" else CheckState.FAILED
-    except Exception as error:  # noqa: BLE001 - the thread's last stop: told on the page, without values
-        # A library's message may quote a cell: its kind is all that is noted.
-        LOG.error("a check of a data file ended by a fault: %s", type(error).__name__)
-        check.error = VeiljoinError(
-            "Something went wrong in this program while it read the file.",
-            hint="`veiljoin dataset check` over the same file may say more; tell who runs this console",
-        )
-        check.state = CheckState.FAILED
+        state, error = CheckState.READY, None
+    except VeiljoinError as known:
+        state, error = CheckState.STOPPED if known.code.name == "cancelled" else CheckState.FAILED, known
+    finally:
+        # Also after a fault that nobody foresaw, which the process notes by its kind: the page says that it is over.
+        check.error, check.state = error, state
+
+
+def _fault() -> VeiljoinError | None:
+    return VeiljoinError(
+        "Something went wrong in this program while it read the file.",
+        hint="`veiljoin dataset check` over the same file may say more; tell who runs this console",
+    )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import traceback
+from types import TracebackType
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -147,12 +149,21 @@ def install(app: FastAPI) -> None:
         return answer
 
 
+def thread_fault(fault: threading.ExceptHookArgs) -> None:
+    """Note a fault in a thread, as ``threading.excepthook``; the last line of a traceback could quote a cell."""
+    _note("in a thread", fault.exc_type, fault.exc_traceback)
+
+
+def _note(number: str, kind: type[BaseException], trace: TracebackType | None) -> None:
+    frames = traceback.extract_tb(trace)
+    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-4:]))
+    LOG.error("fault %s: %s in %s", number, kind.__name__, where)
+
+
 def faulted(request: Request, error: Exception) -> Response:
     """Note a fault of this program by kind and place, without any value, and show its number."""
     number = secrets.token_hex(4)
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames[-4:]))
-    LOG.error("fault %s: %s in %s", number, type(error).__name__, where)
+    _note(number, type(error), error.__traceback__)
     detail = f"Something went wrong in this program; its log calls it fault {number}."
     return respond(request, 500, "internal", detail, "try again; if it stays, tell who runs this console")
 

@@ -16,6 +16,7 @@ import party.catalogue
 from console import datachecks
 from console.datachecks import CheckState, checks
 from console.datafiles import data_path, known_forms, shape
+from console.problems import thread_fault
 from party.auditlog import AuditLog
 from party.catalogue import Catalogue
 from party.datasethealth import DatasetHealth, known
@@ -252,6 +253,7 @@ def test_a_fault_in_a_check_is_told_without_its_words(
 
     write(data)
     monkeypatch.setattr(datachecks, "inspect", fail)
+    monkeypatch.setattr(threading, "excepthook", thread_fault)
     ann = bank.client("ann")
     shown = ann.get(begin(bank, ann)).text
     assert "Something went wrong in this program while it read the file" in shown

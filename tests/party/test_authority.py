@@ -31,6 +31,7 @@ from party.node import Node
 from party.nodefile import NODE_FILE, NodeFile, bank_ports, load_node, parse_node, write_node
 from party.vault import open_vault
 from psi.errors import PeerViolation, UsageError
+from tests.party.blankstore import write_store
 from tests.party.enrolments import Bank, Clock, Home, home
 from veiljoin.control_messages import Renewed
 
@@ -288,6 +289,7 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
 
 def test_a_home_is_opened_in_its_role_only(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir(mode=0o700)
+    write_store(tmp_path / "p" / "store.sqlite")
     write_node(tmp_path / "p", NodeFile("acme", "platform", None))
     with Node.open(tmp_path / "p", role="platform") as node, pytest.raises(UsageError, match="no port"):
         str(node.ports)

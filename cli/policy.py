@@ -13,7 +13,7 @@ from party.policydigest import policy_bytes
 
 _TEXT: Final = {
     "en": {
-        "source": "{source}; a running node reads it when it starts.",
+        "source": "{source}; a running node takes up an edit within seconds.",
         "digest": "In the log it is {digest}.",
         "default": "The default policy; {file} would change it.",
         "standing": "standing rule {name!r}: {kinds} over {datasets}",
@@ -21,7 +21,7 @@ _TEXT: Final = {
         "fits": "The job keeps to the policy as it is.",
     },
     "zh": {
-        "source": "{source}；运行中的节点在启动时读取。",
+        "source": "{source}；运行中的节点会在数秒内采用修改。",
         "digest": "在日志中为 {digest}。",
         "default": "默认策略；可用 {file} 修改。",
         "standing": "常设规则 {name!r}：{kinds}，数据集 {datasets}",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import tomllib
 from typing import Final
 
 from cli.joint import STATES, jobs_of, tell_drafted
 from cli.server import actor, shown_time
 from party.drafting import draft_with
-from party.jobfile import load_job, parse_job
+from party.jobfile import load_job
 from party.jobrecords import JobRecord, person
-from party.jobstates import TRANSITIONS, JobState, Step
+from party.jobstates import TRANSITIONS, Step
 from party.node import Node
 from party.nodefile import BANK
-from party.redrafting import changes, datasets_of
+from party.redrafting import changes, datasets_of, draft_again
 from psi.errors import UsageError
 
 _TEXT: Final = {
@@ -40,7 +39,6 @@ _TEXT: Final = {
         "repeats": "本任务重复任务 {short}（{state}），原任务保持不变。",
     },
 }
-_REPEATABLE: Final = (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED, JobState.EXPIRED)
 _SHORT: Final = 8
 
 
@@ -96,34 +94,7 @@ def retry(arguments: argparse.Namespace) -> int:
     with Node.open(arguments.home, role=BANK) as node:
         jobs = jobs_of(node)
         before = jobs.find(arguments.job)
-        if before.state not in _REPEATABLE:
-            possible = ", ".join(_REPEATABLE)
-            raise UsageError(
-                f"Job {before.id[:_SHORT]} is {before.state}, and is not repeated.",
-                hint=f"retry is for jobs that are {possible}; `veiljoin job new` drafts another",
-                code="wrong_state",
-            )
-        # The file as it was written, not what policies had made of it then.
-        table = tomllib.loads(before.source)
-        own, theirs = datasets_of(before)
-        drafted = draft_with(
-            node,
-            parse_job(table, f"job {before.id[:_SHORT]}"),
-            table,
-            before.partner,
-            dataset=own,
-            partner_dataset=theirs,
-            lifetime=datetime.timedelta(days=arguments.days),
-        )
-        record = jobs.draft(
-            drafted.table,
-            before.source,
-            who,
-            partner=before.partner,
-            dataset=drafted.dataset,
-            contract=drafted.contract,
-            repeats=before.id,
-        )
+        record, drafted = draft_again(node, before, who, datetime.timedelta(days=arguments.days))
     state = STATES[arguments.lang][before.state.value]
     line = _TEXT[arguments.lang]["repeats"].format(short=before.id[:_SHORT], state=state)
     tell_drafted(arguments, record, drafted, [line], repeats=before.id)

@@ -21,12 +21,12 @@ from party.jobspec import JobKind
 from party.jobstates import TRANSITIONS, JobState, Step
 from party.preflight import View, standing_of, subjects_of
 from party.preflights import Preflight, Preflights, PreflightState
+from party.redrafting import REPEATABLE
 from party.schedulerecords import ScheduleList, ScheduleRecord
 from psi.errors import UsageError, VeiljoinError
 
 # Where a preflight is of use: the partner has not agreed yet.
 OPEN: Final = (JobState.DRAFT, JobState.APPROVED, JobState.PROPOSED)
-REPEATABLE: Final = (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED, JobState.EXPIRED)
 _NOT_RUN: Final = Preflight(PreflightState.NOT_RUN)
 T = TypeVar("T", bound=StrEnum)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import tomllib
 from typing import Final
 
 from console.access import Visitor
-from console.jobs import OPEN, REPEATABLE
+from console.jobs import OPEN
 from console.jobwords import REFUSALS
 from party.consent import approve as accept
-from party.drafting import LIFETIME, draft_with
-from party.jobfile import parse_job
+from party.drafting import LIFETIME
 from party.jobrecords import JobRecord
 from party.preflight import held_to
 from party.preflights import Preflights
-from party.redrafting import datasets_of
+from party.redrafting import draft_again
 from psi.errors import UsageError
 
 MAX_DAYS: Final = 31
@@ -70,35 +68,9 @@ def retry(visitor: Visitor, job: str, days: int = LIFETIME.days) -> JobRecord:
 
     Raises ``UsageError`` (``wrong_state``) for a job that did not, and what drafting raises.
     """
-    place = visitor.place
-    before = place.jobs.get(job)
-    if before.state not in REPEATABLE or not place.is_bank:
-        raise UsageError(
-            f"Job {job[:8]} is {before.state}, and is not repeated.",
-            hint="jobs are repeated at the bank, once they failed, expired, were refused or cancelled",
-            code="wrong_state",
-        )
-    # The text as it was written, not what policies had made of it then.
-    table = tomllib.loads(before.source)
-    own, theirs = datasets_of(before)
-    drafted = draft_with(
-        place.node,
-        parse_job(table, f"job {job[:8]}"),
-        table,
-        before.partner,
-        dataset=own,
-        partner_dataset=theirs,
-        lifetime=datetime.timedelta(days=days),
-    )
-    return place.jobs.draft(
-        drafted.table,
-        before.source,
-        visitor.actor,
-        partner=before.partner,
-        dataset=drafted.dataset,
-        contract=drafted.contract,
-        repeats=before.id,
-    )
+    before = visitor.place.jobs.get(job)
+    record, _ = draft_again(visitor.place.node, before, visitor.actor, datetime.timedelta(days=days))
+    return record
 
 
 def preflight(visitor: Visitor, job: str) -> JobRecord:

@@ -2,8 +2,12 @@
 
 Both give the same guarantee: a transaction that writes holds the store's one write lock from its first statement on,
 so that reading a budget and spending it are one step even between processes, and no two of them ever meet. SQLite
-has that as ``BEGIN IMMEDIATE``. On PostgreSQL a SERIALIZABLE transaction begins with ``LOCK TABLE``, which waits
-before the snapshot is taken (an advisory lock would wait after it); so there is no serialisation failure to retry.
+has that as ``BEGIN IMMEDIATE``. On PostgreSQL a REPEATABLE READ transaction begins with ``LOCK TABLE``, which waits
+before the snapshot is taken (an advisory lock would wait after it); so what is read is what the last writer left,
+and there is nothing to retry. SERIALIZABLE would add nothing to the lock and fail now and then: a commit gives up
+its table lock a moment before its predicate locks, so that two commits that are interrupted in that moment look
+concurrent to the third writer, which is then aborted.
+
 Waiting is bounded on both. The databases' own words may quote a statement's values or an address with its password,
 so none of them is ever passed on.
 """
@@ -208,7 +212,7 @@ class Postgres:
             engine = sa.create_engine(
                 address,
                 connect_args={key: value for key, value in defaults.items() if key not in address.query},
-                isolation_level="SERIALIZABLE",
+                isolation_level="REPEATABLE READ",
                 pool_pre_ping=True,
                 pool_timeout=wait,
                 hide_parameters=True,
@@ -224,9 +228,7 @@ class Postgres:
         opening = "LOCK TABLE schema_version IN EXCLUSIVE MODE"
         self.writing: sa.Engine = engine.execution_options(**{_OPENING: (opening,)})
         # A snapshot: what is read fits together, waits for nobody and can't fail for another's sake.
-        self.reading: sa.Engine = engine.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        self.reading: sa.Engine = engine.execution_options(postgresql_readonly=True)
         # Each statement sees what was committed before it, so also what the lock was waited for.
         self.migrating: sa.Engine = engine.execution_options(
             isolation_level="READ COMMITTED",

@@ -54,14 +54,15 @@ def test_the_name_shows_neither_user_nor_password(store: Store, postgres: Postgr
     assert repr(store) == f"Store('{store.name}')"
 
 
-def test_a_transaction_is_serialisable_and_bounded(store: Store) -> None:
+def test_a_transaction_is_a_snapshot_and_bounded(store: Store) -> None:
+    # SERIALIZABLE aborts a writer now and then though the lock lets one at a time: see party.databases.
     with store.transaction() as connection:
         told = {
             name: connection.exec_driver_sql(f"SHOW {name}").scalar()
             for name in ("transaction_isolation", "lock_timeout", "statement_timeout", "application_name")
         }
     assert told == {
-        "transaction_isolation": "serializable",
+        "transaction_isolation": "repeatable read",
         "lock_timeout": "20s",
         "statement_timeout": "1min",
         "application_name": "veiljoin",

@@ -15,7 +15,7 @@ from party.auditlog import AuditLog
 from party.jobrecords import JobRecord
 from party.jobstates import JobState
 from party.node import Node
-from party.progress import PHASES
+from party.progress import PHASES, PHASES_THERE
 from party.results import RESULT
 from party.workroom import Workroom
 from psi.errors import UsageError, VeiljoinError
@@ -23,17 +23,21 @@ from psi.errors import UsageError, VeiljoinError
 _TEXT: Final = {
     "en": {
         "progress": "{phase}: {done:,} rows",
+        "partner": "{partner}, {phase}: {percent} %",
         "folder": "The result of job {job} is in {folder}:",
         "matched": "matched: {matched:,} persons",
         "groups": "groups: {groups:,}, withheld: {withheld:,}",
     },
     "zh": {
         "progress": "{phase}：{done:,} 行",
+        "partner": "{partner}，{phase}：{percent} %",
         "folder": "任务 {job} 的结果位于 {folder}：",
         "matched": "匹配人数：{matched:,}",
         "groups": "分组：{groups:,}，不显示：{withheld:,}",
     },
 }
+# What a partner says that this version knows no word for.
+_UNTOLD: Final = ("at work", "运行中")
 _LOOK_SECONDS: Final = 0.5
 _PUBLISH_SECONDS: Final = 10.0
 # Exit statuses of what a watched job came to, beside that of an error.
@@ -47,7 +51,7 @@ def watch(arguments: argparse.Namespace) -> int:
     with Node.open(arguments.home) as node:
         jobs, room = jobs_of(node), Workroom(node.home.folder)
         job = jobs.find(arguments.job).id
-        seen, last = 0, None
+        seen, last, partner = 0, None, None
         while True:
             record = jobs.get(job)
             for event in jobs.events(job, after=seen):
@@ -59,6 +63,11 @@ def watch(arguments: argparse.Namespace) -> int:
             if progress is not None and progress != last:
                 last = progress
                 _line(arguments, progress, None)
+            told = room.partner(job) if record.state is JobState.RUNNING else None
+            if told is not None and told != partner:
+                partner = told
+                fact = {"event": "partner", "partner": record.partner, "phase": told[0], "percent": told[1]}
+                _line(arguments, fact, None)
             if record.state.ended:
                 return _ENDS.get(record.state, _FAILED)
             if deadline is not None and time.monotonic() >= deadline:
@@ -80,6 +89,9 @@ def _line(arguments: argparse.Namespace, event: dict[str, Any], note: str | None
     elif event["event"] == "progress":
         phase = PHASES[event["phase"]][arguments.lang == "zh"]
         print("  " + _TEXT[arguments.lang]["progress"].format(phase=phase, done=event["done"]), flush=True)
+    elif event["event"] == "partner":
+        phase = PHASES_THERE.get(event["phase"], _UNTOLD)[arguments.lang == "zh"]
+        print("  " + _TEXT[arguments.lang]["partner"].format(**event | {"phase": phase}), flush=True)
 
 
 def result(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
-"""How a job goes on while somebody watches: its phases, rows, pace and what that says of the partner.
+"""How a job goes on while somebody watches: the phases of both sides, and of this one rows, pace and time left.
 
-A node keeps the last word of its job's process (``party.workroom``). Of the partner's process nothing is told here:
-what it does at the time follows from the protocol and our own phase, and is said as that.
+A node keeps the last word of its job's process and what its partner last said of its own (``party.workroom``): a
+phase and the share of it that is done, never a count of rows.
 """
 
 from __future__ import annotations
@@ -42,13 +42,7 @@ class There(StrEnum):
     ASKS = "asks"
     AGREED = "agreed"
     BEGINS = "begins"
-    SIGNS = "signs"
-    READS = "reads"
-    NOT_READY = "not_ready"
-    EXCHANGES = "exchanges"
-    COLLECTS = "collects"
-    ENCRYPTS = "encrypts"
-    ENDS = "ends"
+    WORKS = "works"
     WRITTEN = "written"
     ENDED = "ended"
 
@@ -58,14 +52,8 @@ THERE: Final[Mapping[There, str]] = {
     There.ASKED: "It has the contract and has not answered.",
     There.ASKS: "It waits for the answer of this side.",
     There.AGREED: "It has signed the contract.",
-    There.BEGINS: "The attempt has begun here; whether its side is there shows with the first phase.",
-    There.SIGNS: "It is on the line and signs.",
-    There.READS: "It is on the line, and reads its own rows; how far it is, it does not say.",
-    There.NOT_READY: "It is still reading its own rows; ours wait for it.",
-    There.EXCHANGES: "Its rows arrive here and are masked; it does the same with ours.",
-    There.COLLECTS: "It receives our ciphertexts and adds them up.",
-    There.ENCRYPTS: "It encrypts its rows; they arrive here as it goes on.",
-    There.ENDS: "The exchange is over; it writes its part, too.",
+    There.BEGINS: "The attempt has begun here; its side has not told where it is.",
+    There.WORKS: "It is at work; in which phase it does not say.",
     There.WRITTEN: "Its part is complete.",
     There.ENDED: "The job has ended there as well, once it was told.",
 }
@@ -73,18 +61,28 @@ THERE: Final[Mapping[There, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of this side: ``place`` is done, current or ahead."""
+    """One phase of a side: ``place`` is done, current or ahead."""
 
     name: str
     place: str
 
 
 @dataclass(frozen=True, slots=True)
+class Far:
+    """Where the partner says that its part is; ``percent`` of the current phase, 0 also where it cannot know."""
+
+    phases: tuple[Phase, ...]
+    phase: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """Where a job is. ``done`` and ``total`` are rows of the current phase, ``rate`` rows a second, ``left`` seconds.
 
-    What nobody knows is ``None``. ``heard`` is when there was a sign of the partner last. ``published``: its result
-    lies in its place. ``over``: nothing more is to come, for a job is done some moments before that.
+    What nobody knows is ``None``. ``far`` is what the partner told of this attempt, ``heard`` when there was a sign
+    of it last. ``published``: the result lies in its place. ``over``: nothing more is to come, for a job is done some
+    moments before that.
     """
 
     record: JobRecord
@@ -96,6 +94,7 @@ class Live:
     rate: float | None
     left: float | None
     there: There
+    far: Far | None
     heard: datetime.datetime | None
     published: bool
     over: bool
@@ -137,7 +136,7 @@ class Pace:
 
 def live_of(place: Place, record: JobRecord, pace: Pace) -> Live:
     """Return where the job of ``record`` is now, with the pace that ``pace`` has seen."""
-    phase, done, total, rate, left = None, None, None, None, None
+    phase, done, total, rate, left, told = None, None, None, None, None, None
     if record.state is JobState.RUNNING:
         event = place.room.progress(record.id)
         if event is not None and event.get("phase") in PHASES:
@@ -145,17 +144,19 @@ def live_of(place: Place, record: JobRecord, pace: Pace) -> Live:
             done, total, rate = pace.look(record.attempts, event)
             if rate is not None:
                 left = remaining(done, total, done / rate)
+        told = place.room.partner(record.id)
     published = record.state is JobState.DONE and place.room.result(record.id).is_dir()
     return Live(
         record,
         waits_for(record, _preflight(place, record), place.role),
-        _phases(place, record, phase),
+        _phases(_names(place, record), phase, record.state),
         phase,
         done,
         total,
         rate,
         left,
-        _there(place, record, phase, began=bool(done) or total is not None),
+        _there(place, record, told),
+        _far(place, record, told),
         heard(place.node, record.partner),
         published,
         published or (record.state.ended and not _to_publish(place, record)),
@@ -174,9 +175,8 @@ def _preflight(place: Place, record: JobRecord) -> Preflight:
     return Preflight(PreflightState.NOT_RUN)
 
 
-def _phases(place: Place, record: JobRecord, current: str | None) -> tuple[Phase, ...]:
-    names = (*_BEFORE, _long(place, record), *_AFTER)
-    if record.state is JobState.DONE:
+def _phases(names: tuple[str, ...], current: str | None, state: JobState) -> tuple[Phase, ...]:
+    if state is JobState.DONE:
         return tuple(Phase(name, "done") for name in names)
     if current is None or current not in names:
         return tuple(Phase(name, "ahead") for name in names)
@@ -187,14 +187,22 @@ def _phases(place: Place, record: JobRecord, current: str | None) -> tuple[Phase
     )
 
 
-def _long(place: Place, record: JobRecord) -> str:
-    """Return the phase in which the messages go back and forth, at this side."""
+def _names(place: Place, record: JobRecord, *, partner: bool = False) -> tuple[str, ...]:
+    """Return the phases of one side's part; in the long one the messages go back and forth."""
     if not JobKind(record.kind).is_sum:
-        return "exchange"
-    return "encrypt" if record.table.get("value_holder", "bank") == place.role else "collect"
+        return (*_BEFORE, "exchange", *_AFTER)
+    encrypts = (record.table.get("value_holder", "bank") == place.role) is not partner
+    return (*_BEFORE, "encrypt" if encrypts else "collect", *_AFTER)
 
 
-def _there(place: Place, record: JobRecord, phase: str | None, *, began: bool) -> There:
+def _far(place: Place, record: JobRecord, told: tuple[str, int] | None) -> Far | None:
+    if told is None or told[0] not in PHASES:
+        return None
+    phase, percent = told
+    return Far(_phases(_names(place, record, partner=True), phase, record.state), phase, percent)
+
+
+def _there(place: Place, record: JobRecord, told: tuple[str, int] | None) -> There:
     match record.state:
         case JobState.DRAFT | JobState.APPROVED:
             return There.UNTOLD
@@ -203,23 +211,7 @@ def _there(place: Place, record: JobRecord, phase: str | None, *, began: bool) -
         case JobState.ACCEPTED:
             return There.AGREED
         case JobState.RUNNING:
-            return _while_running(phase, began=began)
+            return There.BEGINS if told is None else There.WORKS
         case JobState.DONE:
             return There.WRITTEN
     return There.ENDED
-
-
-def _while_running(phase: str | None, *, began: bool) -> There:
-    match phase:
-        case None | "connect" | "check":
-            return There.BEGINS
-        case "agree":
-            return There.SIGNS
-        case "read" | "order":
-            return There.READS
-        case "write":
-            return There.ENDS
-    # The size of the work is known, and rows are counted, once the partner has announced its own.
-    if not began:
-        return There.NOT_READY
-    return {"encrypt": There.COLLECTS, "collect": There.ENCRYPTS}.get(phase, There.EXCHANGES)

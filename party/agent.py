@@ -32,6 +32,7 @@ from veiljoin.control_messages import (
     Cancel,
     ControlHello,
     ControlMessage,
+    JobProgress,
     JobState,
     PolicyLimits,
     PreflightAsk,
@@ -55,15 +56,17 @@ class Do(Enum):
     DROP = "drop"  # the job has ended
     PARTNER_COMPLETE = "partner_complete"  # at the bank: the platform's part is whole
     SETTLE = "settle"  # at the platform: the bank has ended the job
+    SHOW = "show"  # how far the other side's part is
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a message asks of whoever runs the attempts."""
+    """What a message asks of whoever runs the attempts; ``at`` is a phase and its percent, to be shown."""
 
     do: Do
     job: str
     attempt: int = 0
+    at: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Agent:
         self._run_of = run_of
         self._bank = node.file.role == BANK
         self._said: dict[str, Said] = {}
+        # How far each job was when it was last said, and in which attempt, on the same connection.
+        self._shown: dict[str, dict[str, tuple[int, tuple[str, int]]]] = {}
         # At the platform: which of the bank's attempts was the last that began here.
         self._attempts: dict[str, int] = {}
         self.catalogue = Catalogue(node.home.store, node.clock)
@@ -111,6 +116,7 @@ class Agent:
     def connected(self, partner_name: str) -> Said:
         """Begin anew with a partner whose control stream has just begun; returns what was said on it: nothing."""
         self._said[partner_name] = {}
+        self._shown[partner_name] = {}
         self.preflights.connected(partner_name)
         return self._said[partner_name]
 
@@ -139,8 +145,10 @@ class Agent:
                     messages += self.preflights.word(record)
                 messages.append(self._live(record, said.get(record.id)))
                 said[record.id] = now
+            messages.append(self._progress(record))
         for job in set(said) - {record.id for record in live}:
             del said[job]
+            self._shown.get(partner_name, {}).pop(job, None)
             messages.append(self._last_word(self._jobs.get(job)))
         return [message for message in messages if message is not None]
 
@@ -155,7 +163,7 @@ class Agent:
             return self._proposed(partner_name, message)
         if isinstance(message, Propose | Start) and self._bank:
             return Answer()  # a platform proposes and starts nothing
-        if not isinstance(message, Accept | Refuse | Cancel | Start | JobState):
+        if not isinstance(message, Accept | Refuse | Cancel | Start | JobState | JobProgress):
             return Answer()
         try:
             record = self._jobs.get(message.job)
@@ -165,8 +173,12 @@ class Agent:
             record = None
         if record is None or record.partner != partner_name:
             # Another partner's job is none that this one could know.
-            live = not isinstance(message, Cancel | Refuse)
+            live = not isinstance(message, Cancel | Refuse | JobProgress)
             return Answer((Cancel(message.job),) if live and not self._ended_word(message) else ())
+        if isinstance(message, JobProgress):
+            at = message.phase, message.percent
+            running = record.state is State.RUNNING
+            return Answer(orders=(Order(Do.SHOW, record.id, message.attempt, at),) if running else ())
         return self._about(record, message)
 
     # -- speaking
@@ -178,6 +190,17 @@ class Agent:
             return record.state, -record.attempts, ""
         self._attempts[record.id] = run.attempt
         return record.state, run.attempt, run.stage.value
+
+    def _progress(self, record: JobRecord) -> JobProgress | None:
+        """Return how far the own part of a job is, if that was not said."""
+        run = self._run_of(record.id)
+        if record.state is not State.RUNNING or run is None or not run.at[0]:
+            return None
+        shown, now = self._shown.setdefault(record.partner, {}), (run.attempt, run.at)
+        if shown.get(record.id) == now:
+            return None
+        shown[record.id] = now
+        return JobProgress(record.id, run.attempt, *run.at)
 
     def _propose(self, record: JobRecord) -> JobRecord:
         signature = sign_contract(self._node.credentials.identity(), bytes.fromhex(record.digest), "bank")

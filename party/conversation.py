@@ -78,6 +78,8 @@ class Desk:
                 await runs.partner_complete(job, order.attempt)
             case Do.SETTLE:
                 await runs.settle(job, order.attempt)
+            case Do.SHOW:
+                await runs.show(job, order.attempt, *order.at)
 
 
 class Conversation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -23,6 +23,16 @@ PHASES: Final[dict[str, tuple[str, str]]] = {
     "collect": ("receiving encrypted outcomes and adding them up", "接收密文并汇总"),
     "write": ("writing results", "写出结果"),
 }
+
+# The same of the partner's part, as this side says it.
+PHASES_THERE: Final[dict[str, tuple[str, str]]] = PHASES | {
+    "read": ("reading and masking its rows", "读取并加密其数据"),
+    "exchange": ("masking our rows", "加密我方数据"),
+    "encrypt": ("encrypting and sending its outcomes", "加密并发送其结果数据"),
+}
+
+# The phases of whose share the partner is told: their length follows from what both sides announce, or from the file.
+_SHARED: Final = frozenset({"read", "exchange", "encrypt", "collect"})
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -91,6 +101,19 @@ class Progress:
         """Raise ``VeiljoinError`` (code ``cancelled``) if the job was stopped."""
         if self._stop.is_set():
             raise VeiljoinError("The job was stopped.", code="cancelled")
+
+
+def percent(event: Mapping[str, Any]) -> int:
+    """Return how many percent of its phase a progress event says are done, rounded down; 0 where nobody is to know.
+
+    It is for the partner: how fast lists are written, for one, would say how long they are.
+    """
+    if event.get("phase") not in _SHARED:
+        return 0
+    done, total = event.get("done"), event.get("total")
+    if not isinstance(done, int) or not isinstance(total, int) or total <= 0:
+        return 0
+    return max(0, min(100, 100 * done // total))
 
 
 def remaining(done: int, total: int | None, elapsed: float) -> float | None:

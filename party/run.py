@@ -22,7 +22,8 @@ class Stage(StrEnum):
 class Run:
     """One attempt. ``partner_complete``: whether the other side's part is whole, and at the platform the job done.
 
-    ``certificate`` is the one that its process has at the platform.
+    ``certificate`` is the one that its process has at the platform. ``at`` is the phase of the own part, empty before
+    the first, and how many percent of it are done.
     """
 
     job: str
@@ -34,6 +35,7 @@ class Run:
     process: JobProcess | None = None
     fault: VeiljoinError | None = None
     certificate: bytes | None = None
+    at: tuple[str, int] = ("", 0)
 
 
 class Rest(NamedTuple):

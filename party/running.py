@@ -27,6 +27,7 @@ from party.nodefile import BANK
 from party.notary import Notary, refused
 from party.partners import PartnerState
 from party.passing import INHERITED
+from party.progress import percent
 from party.releases import Releases
 from party.run import Rest, Run, Stage
 from party.runner import SideConfig
@@ -204,10 +205,21 @@ class Runs:
         if event.get("event") == "gate":
             self._task(self._releases.answer(run, event, lambda: self._runs.get(run.job) is run))
         elif event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
+            run.at = str(event.get("phase")), percent(event)
             try:
                 self.workroom.note_progress(run.job, run.attempt, event)
             except UsageError as error:
                 self._say(run.job, "not_shown", error)
+
+    async def show(self, job: str, attempt: int, phase: str, share: int) -> None:
+        """Keep where the partner's part of ``attempt`` is; ``share`` is in percent of the phase."""
+        run = self._runs.get(job)
+        if run is None or run.attempt != attempt:
+            return
+        try:
+            await asyncio.to_thread(self.workroom.note_partner, job, attempt, phase, share)
+        except UsageError as error:
+            self._say(job, "not_shown", error)
 
     async def _ended(self, run: Run, ending: Ending) -> None:
         if run.fault is not None and not ending.done:

@@ -28,6 +28,7 @@ RESULTS: Final = "results"
 _STAGING: Final = "staging"
 _COMPLETE: Final = "complete"
 _PROGRESS: Final = "progress.json"
+_PARTNER: Final = "partner.json"
 _PRIVATE: Final = 0o700
 
 
@@ -152,7 +153,13 @@ class Workroom:
 
     def note_progress(self, job: str, attempt: int, event: Mapping[str, Any]) -> None:
         """Keep the last progress event of an attempt, for people who watch."""
-        path = self.room(job, attempt) / _PROGRESS
+        self._note(self.room(job, attempt) / _PROGRESS, event)
+
+    def note_partner(self, job: str, attempt: int, phase: str, percent: int) -> None:
+        """Keep how far the partner says that its part of an attempt is, for people who watch."""
+        self._note(self.room(job, attempt) / _PARTNER, {"phase": phase, "percent": percent})
+
+    def _note(self, path: Path, event: Mapping[str, Any]) -> None:
         try:
             path.with_suffix(".new").write_text(json.dumps(event), encoding="utf-8")
             os.replace(path.with_suffix(".new"), path)
@@ -161,9 +168,17 @@ class Workroom:
 
     def progress(self, job: str) -> dict[str, Any] | None:
         """Return the last progress event of the attempt that runs, if there is one."""
+        return self._noted(job, _PROGRESS)
+
+    def partner(self, job: str) -> tuple[str, int] | None:
+        """Return the phase that the partner's part of a running attempt is in, and its percent, once it said so."""
+        told = self._noted(job, _PARTNER)
+        return None if told is None else (str(told["phase"]), int(told["percent"]))
+
+    def _noted(self, job: str, name: str) -> dict[str, Any] | None:
         for folder in self._work.glob(f"{job}.*"):
             try:
-                event: dict[str, Any] = json.loads((folder / _PROGRESS).read_text(encoding="utf-8"))
+                event: dict[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 continue  # it has just begun, or just ended
             return event

@@ -185,7 +185,9 @@ class JobSteps(BaseModel):
 class JobProgress(BaseModel):
     """Where a job is. `phase`, `done` and `total` rows are of this side while it runs, null where nobody knows.
 
-    `partner` is what follows for the other side, `heard` when there was a sign of it last.
+    `partner` is how it stands with the other side; while it runs, `partner_phase` is the phase that it says it is in and
+    `partner_percent` the share of it that is done (0 also where it cannot know). `heard` is when there was a sign of it
+    last.
     """
 
     state: JobState
@@ -196,6 +198,8 @@ class JobProgress(BaseModel):
     done: int | None
     total: int | None
     partner: There
+    partner_phase: str | None
+    partner_percent: int | None
     heard: datetime.datetime | None
 
     @classmethod
@@ -210,6 +214,8 @@ class JobProgress(BaseModel):
             done=live.done,
             total=live.total,
             partner=live.there,
+            partner_phase=None if live.far is None else live.far.phase,
+            partner_percent=None if live.far is None else live.far.percent,
             heard=live.heard,
         )
 

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from console.access import Right, Visitor, allowed
 from console.cardtext import card_text
 from console.joblive import THERE, Pace, live_of
-from console.jobs import Action, card_of, find_jobs, view_of, waiting_for
+from console.jobs import Action, find_jobs, view_of
 from console.jobsteps import approve, cancel, preflight, refuse, retry
 from console.jobwords import (
     KINDS,
@@ -31,7 +31,7 @@ from console.jobwords import (
 from console.preflightwords import MARKS, said
 from console.render import ENVIRONMENT, done, page
 from console.streams import Streams, events
-from party.progress import PHASES
+from party.progress import PHASES, PHASES_THERE
 from psi.errors import VeiljoinError
 
 router = APIRouter()
@@ -42,8 +42,6 @@ Decide = Annotated[Visitor, Depends(allowed(Right.DECIDE))]
 Cancel = Annotated[Visitor, Depends(allowed(Right.CANCEL))]
 PAGE: Final = 50
 _LONGEST_CURSOR: Final = 15
-# Each is shown with its card, which is long.
-_MOST_APPROVALS: Final = 20
 # Errors that a person mends in the form: a wrong password, a preflight that is against it, a job that has changed.
 _MENDED: Final = frozenset({"not_allowed", "form_mismatch", "wrong_state", "bad_setting"})
 # Tables and functions of words that every template of jobs reads by.
@@ -57,6 +55,9 @@ WORDS: Final[dict[str, Any]] = {
     "step_text": STEPS,
     "role_text": ROLES,
     "mark_text": MARKS,
+    "there": THERE,
+    "phase_text": PHASES,
+    "phase_text_there": PHASES_THERE,
 }
 
 
@@ -89,19 +90,6 @@ def listed(
     )
 
 
-@router.get("/approvals")
-def approvals(request: Request, visitor: See) -> Response:
-    """Show what waits for an approver."""
-    found = waiting_for(visitor, limit=_MOST_APPROVALS)
-    items = []
-    for row in found.rows:
-        card = card_of(row.record)
-        text = None if card is None else card_text(card, visitor.words.language)
-        items.append({"row": row, "card": text})
-    more = found.following is not None
-    return page(request, visitor, "jobs/approvals.html", items=items, more=more, **WORDS)
-
-
 @router.get("/jobs/{job}")
 def shown(request: Request, visitor: See, job: JobId) -> Response:
     """Show one job."""
@@ -120,8 +108,8 @@ async def live(request: Request, visitor: See, job: JobId) -> Response:
 
     def look() -> dict[str, Any]:
         now = live_of(place, place.jobs.get(job), pace)
-        facts = {"live": now, "visitor": visitor, "words": visitor.words, "there": THERE}
-        html = ENVIRONMENT.get_template("jobs/live.html").render(**facts, phase_text=PHASES, **WORDS)
+        facts = {"live": now, "visitor": visitor, "words": visitor.words}
+        html = ENVIRONMENT.get_template("jobs/live.html").render(facts | WORDS)
         return {
             "state": now.record.state.value,
             "phase": now.phase,
@@ -203,8 +191,6 @@ def _show(request: Request, visitor: Visitor, job: str, error: VeiljoinError | N
         view=view,
         card=card,
         live=live_of(visitor.place, view.record, Pace()),
-        there=THERE,
-        phase_text=PHASES,
         preflight_said=said(view.preflight, view.record, visitor.place.role, visitor.words),
         refusals=REFUSALS,
         actions=view.actions,

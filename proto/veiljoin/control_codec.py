@@ -22,6 +22,7 @@ from veiljoin.control_messages import (
     EnrolReply,
     EnrolRequest,
     EnrolState,
+    JobProgress,
     JobState,
     Ping,
     PolicyLimits,
@@ -87,6 +88,9 @@ def encode(message: ControlMessage) -> pb.ControlEnvelope:
         case JobState(job, state, code, attempt):
             told = pb.JobState(job=job, state=state, code=code, attempt=attempt)
             return pb.ControlEnvelope(job_state=told)
+        case JobProgress(job, attempt, phase, percent):
+            share = pb.JobProgress(job=job, attempt=attempt, phase=phase, percent=percent)
+            return pb.ControlEnvelope(job_progress=share)
         case PreflightAsk():
             ask = pb.PreflightAsk(
                 job=message.job,
@@ -157,6 +161,8 @@ def decode(envelope: pb.ControlEnvelope) -> ControlMessage:
             return Start(body.job, body.attempt)
         case pb.JobState():
             return JobState(body.job, body.state, body.code, body.attempt)
+        case pb.JobProgress():
+            return JobProgress(body.job, body.attempt, body.phase, body.percent)
         case pb.PreflightAsk():
             return _ask(body)
         case pb.PreflightPart():

@@ -49,6 +49,10 @@ JOB_REFUSALS: Final = frozenset(
 JOB_STATES: Final = frozenset(
     {"proposed", "accepted", "running", "done", "failed", "refused", "cancelled", "expired"}
 )
+# What a side's part of an attempt is at: the phases of ``party.progress``.
+JOB_PHASES: Final = frozenset(
+    {"check", "connect", "agree", "read", "order", "exchange", "match", "encrypt", "collect", "write"}
+)
 # What a preflight came to at one side: well, what is wrong there, that canaries did not meet, or why it was not done.
 PREFLIGHT_PASSED: Final = "passed"
 PREFLIGHT_WORDS: Final = frozenset(
@@ -346,6 +350,26 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far the sender's part of an attempt is: a word of ``JOB_PHASES`` and the share of that phase in percent.
+
+    A share, not rows: how many rows a side's file has, before those that are twice or unreadable, is its own affair.
+    """
+
+    job: str
+    attempt: int
+    phase: str
+    percent: int
+
+    def __post_init__(self) -> None:
+        _check_job(self.job)
+        require(0 < self.attempt <= MAX_ATTEMPTS, "an impossible number of attempts")
+        require(0 <= self.percent <= 100, "an impossible share")
+        if self.phase not in JOB_PHASES:
+            object.__setattr__(self, "phase", UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightAsk:
     """The bank asks for a preflight of a draft; from ``dataset`` on it is about the platform's side."""
 
@@ -413,6 +437,7 @@ ControlMessage = (
     | Cancel
     | Start
     | JobState
+    | JobProgress
     | PreflightAsk
     | PreflightPart
     | PreflightVerdict

@@ -98,6 +98,29 @@ def test_watching_gives_up_when_it_was_told_to(command: Command, job_file: Path)
     assert "is draft after 0 seconds" in command("job", "watch", job, "--timeout", "0", status=5)
 
 
+@pytest.mark.parametrize(
+    ("language", "lines"),
+    [
+        ("en", ["  masking the partner's rows: 50 rows", "  acme, masking our rows: 40 %"]),
+        ("zh", ["  加密对方数据：50 行", "  acme，加密我方数据：40 %"]),
+    ],
+)
+def test_watching_shows_both_sides(
+    pair: Pair, command: Command, job_file: Path, language: str, lines: list[str]
+) -> None:
+    command("job", "new", job_file, "--partner", "acme", "--as", "ann")
+    job = pair.bank.jobs.list().jobs[0]
+    command("job", "approve", job.id, "--as", "bob")
+    pair.talk()
+    pair.bank.run(job.id, 1)
+    room = Workroom(pair.bank.folder)
+    room.prepare(job.id, 1)
+    room.note_progress(job.id, 1, {"event": "progress", "phase": "exchange", "done": 50, "total": 100})
+    room.note_partner(job.id, 1, "exchange", 40)
+    told = command("job", "watch", job.id, "--timeout", "0", "--lang", language, status=5)
+    assert [line for line in told.splitlines() if line in lines] == lines
+
+
 def test_a_result_is_shown_where_it_lies(pair: Pair, command: Command, job_file: Path) -> None:
     job = new(command, job_file)
     folder = Workroom(pair.bank.folder).result(job)

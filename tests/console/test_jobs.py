@@ -370,12 +370,15 @@ def test_progress_of_a_running_job(pair: Pair, bank: Site) -> None:
     browser = bank.client("ann")
     assert browser.get(f"{API}/jobs/{job}/progress").json()["partner"] == "begins"
     place.room.prepare(job, 1)
-    place.room.note_progress(job, 1, {"event": "phase", "phase": "exchange", "total": None})
-    assert browser.get(f"{API}/jobs/{job}/progress").json()["partner"] == "not_ready"
+    assert "Phases at shop" not in browser.get(f"/jobs/{job}").text
+    place.room.note_partner(job, 1, "read", 40)
+    told = browser.get(f"{API}/jobs/{job}/progress").json()
+    assert (told["partner"], told["partner_phase"], told["partner_percent"]) == ("works", "read", 40)
+    assert (told["phase"], told["done"]) == (None, None)
     place.room.note_progress(job, 1, {"event": "phase", "phase": "exchange", "total": 200_000})
     pace = Pace(iter((0.0, 2.0)).__next__)
     record = place.jobs.get(job)
-    assert live_of(place, record, pace).there is There.EXCHANGES
+    assert live_of(place, record, pace).there is There.WORKS
     place.room.note_progress(job, 1, {"event": "progress", "phase": "exchange", "done": 50_000})
     now = live_of(place, record, pace)
     assert (now.done, now.total, now.rate, now.left) == (50_000, 200_000, 25_000.0, 6.0)
@@ -384,6 +387,11 @@ def test_progress_of_a_running_job(pair: Pair, bank: Site) -> None:
     page = browser.get(f"/jobs/{job}").text
     assert 'aria-current="step">masking the partner&#39;s rows' in page
     assert "50,000" in page
+    assert f'aria-label="Phases at {record.partner}"' in page
+    assert 'aria-current="step">reading and masking its rows' in page
+    assert "<dd>40 %</dd>" in page
+    place.room.note_partner(job, 1, "unknown", 0)
+    assert "It is at work; in which phase it does not say." in browser.get(f"/jobs/{job}").text
     assert '<script src="/static/live.js" defer>' in page
 
 
@@ -399,7 +407,7 @@ def test_a_new_attempt_or_phase_begins_its_own_pace() -> None:
 
 
 def test_each_sides_phases_of_a_sum(pair: Pair, bank: Site, platform: Site) -> None:
-    """Who holds the values encrypts, the other side collects; each says what the other does."""
+    """Who holds the values encrypts, the other side collects; each shows the other's phases, too."""
     pair.bank.add("customers", "mobile", "amount")
     pair.connect()
     keys = {
@@ -408,12 +416,18 @@ def test_each_sides_phases_of_a_sum(pair: Pair, bank: Site, platform: Site) -> N
         "bank": {"identifier": "mobile", "values": {"amount": {"min": 0, "max": 100}}},
         "platform": {"identifier": "phone", "groups": ["city"]},
     }
-    job = proposed(pair, **keys)
-    for site, phase, there in ((bank, "encrypt", There.COLLECTS), (platform, "collect", There.ENCRYPTS)):
-        record = site.place.jobs.get(job)
-        names = [each.name for each in live_of(site.place, record, Pace()).phases]
-        assert names == ["agree", "read", "order", phase, "write"]
-        assert there in THERE
+    job = running(pair, **keys)
+    for site, phase, there in ((bank, "encrypt", "collect"), (platform, "collect", "encrypt")):
+        if site is platform:
+            site.place.jobs.start(job, "platform")
+        site.place.room.prepare(job, 1)
+        site.place.room.note_partner(job, 1, there, 7)
+        live = live_of(site.place, site.place.jobs.get(job), Pace())
+        assert [each.name for each in live.phases] == ["agree", "read", "order", phase, "write"]
+        assert live.far is not None
+        names = {each.name: each.place for each in live.far.phases}
+        assert names == {"agree": "done", "read": "done", "order": "done", there: "current", "write": "ahead"}
+        assert (live.far.phase, live.far.percent) == (there, 7)
 
 
 def stream(look: Any, may: Any, beat: float = 15.0) -> list[str]:

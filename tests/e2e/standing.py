@@ -136,6 +136,13 @@ class Standing:
             assert time.monotonic() < end, f"the job does not come to {phase}"
             time.sleep(0.05)
 
+    def wait_for_partner(self, home: Path, job: str, phase: str) -> None:
+        """Wait until ``home`` was told that the partner's part of a job is in ``phase``."""
+        room, end = Workroom(home), time.monotonic() + PATIENCE
+        while (room.partner(job) or ("",))[0] != phase:
+            assert time.monotonic() < end, f"nobody says that the partner is in {phase}"
+            time.sleep(0.05)
+
     def result(self, home: Path, job: str) -> dict[str, Any]:
         """What ``job result`` says."""
         return self.data("job", "result", job, "--home", home)

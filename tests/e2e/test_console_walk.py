@@ -140,8 +140,8 @@ class Walk:
     def register(self, role: str, name: str, file: str, column: str, dataset: str) -> Window:
         """Let somebody register a file."""
         window = self.come(role, name)
-        self.visit(window, f"{role}-files", "/datasets/new")
-        window.follow(f"/datasets/new?file={file}")
+        self.visit(window, f"{role}-files", "/datasets/-/new")
+        window.follow(f"/datasets/-/new?file={file}")
         self.look(window, f"{role}-columns")
         window.write(column=column, form="phone")
         window.press("Check the whole file")
@@ -257,7 +257,9 @@ def test_from_nothing_to_a_report(cast: Cast, tmp_path: Path, browser: Browser) 
         gate = standing.hold("exchange")
         answerer = walk.decide("platform", cast.answerer, job, "Accept")
         analyst.go(f"/jobs/{job}")
-        analyst.wait(".phases .current")
+        # This side's part, and the partner's as its own node tells it.
+        for number in (1, 2):
+            analyst.wait(f".sides section:nth-child({number}) .phases .current")
         walk.look(analyst, "running")
         gate.unlink()
         # By the live stream alone: nothing opens the page again but its own script.

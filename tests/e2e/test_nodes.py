@@ -136,6 +136,7 @@ def test_what_a_run_keeps_to_go_on_with_names_nobody(
     for gate in gates:
         for home in homes:
             standing.wait_for_phase(home, job, gate.name)
+            standing.wait_for_partner(home, job, gate.name)
         seen += capture(*(home / "work" for home in homes))
         gate.unlink()
     ran(standing, job)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from party.agent import Do, Order
+from party.agent import Answer, Do, Order
 from party.consent import approve
 from party.jobrecords import person
 from party.run import Stage
 from psi.errors import PeerViolation, PolicyRefusal, UsageError
 from tests.party.standing_pair import TABLE, Pair
-from veiljoin.control_messages import Accept, Cancel, JobState, Propose, Start
+from veiljoin.control_messages import Accept, Cancel, JobProgress, JobState, Propose, Start
 
 RULE = '[[standing]]\nname = "usual"\nkinds = ["audience"]\ndatasets = ["users"]\n'
 
@@ -156,6 +156,7 @@ def test_another_partner_has_no_say_and_learns_nothing(pair: Pair) -> None:
         lambda each: Accept(each, digest, bytes(64)),
         lambda each: JobState(each, "done", attempt=1),
         lambda each: JobState(each, "failed", "failed"),
+        lambda each: JobProgress(each, 1, "read", 5),
         lambda each: Cancel(each),
     ):
         told = [pair.bank.agent.receive("other", message(each)) for each in (job, unknown)]
@@ -185,6 +186,28 @@ def test_an_attempt_from_start_to_result(pair: Pair) -> None:
     pair.platform.orders.clear()
     pair.connect()
     assert Order(Do.SETTLE, job, 1) in pair.platform.orders
+
+
+def test_each_side_says_how_far_it_is_once_and_anew_on_a_new_connection(pair: Pair) -> None:
+    job = accepted(pair)
+    own = pair.bank.run(job, 1, Stage.WORKING)
+    pair.talk()
+    own.at = ("read", 40)
+    # Before its own attempt has begun, the platform has nothing to show it with.
+    pair.talk()
+    assert pair.platform.orders == []
+    theirs = pair.platform.run(job, 1, Stage.WORKING)
+    own.at, theirs.at = ("read", 41), ("agree", 0)
+    pair.talk()
+    assert pair.platform.orders == [Order(Do.SHOW, job, 1, ("read", 41))]
+    assert pair.bank.orders == [Order(Do.SHOW, job, 1, ("agree", 0))]
+    pair.talk()
+    assert (len(pair.platform.orders), len(pair.bank.orders)) == (1, 1)
+    pair.connect()
+    assert pair.platform.orders[1:] == [Order(Do.SHOW, job, 1, ("read", 41))]
+    # A job that has ended shows nothing, and that is no reason to answer.
+    pair.bank.jobs.cancel(job, person("ann"))
+    assert pair.bank.agent.receive("acme", JobProgress(job, 1, "read", 50)) == Answer()
 
 
 def test_a_part_that_was_cut_cuts_the_other_and_only_of_its_own_attempt(pair: Pair) -> None:

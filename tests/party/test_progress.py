@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from party import progress as module
-from party.progress import PHASES, Progress, remaining
+from party.progress import PHASES, PHASES_THERE, Progress, percent, remaining
 from psi.errors import VeiljoinError
 
 
@@ -160,7 +160,29 @@ def test_the_time_left(done: int, total: int | None, elapsed: float, left: float
     assert remaining(done, total, elapsed) == left
 
 
+@pytest.mark.parametrize(
+    ("event", "share"),
+    [
+        ({"phase": "read", "done": 0, "total": 10}, 0),
+        ({"phase": "exchange", "done": 999, "total": 1000}, 99),
+        ({"phase": "encrypt", "done": 1000, "total": 1000}, 100),
+        # An estimate of a file's rows may be too small.
+        ({"phase": "read", "done": 12, "total": 10}, 100),
+        ({"phase": "collect", "done": 5, "total": None}, 0),
+        ({"phase": "collect", "total": 10}, 0),
+        ({"phase": "read", "done": 5, "total": 0}, 0),
+        # How the writing of lists goes on says how long they are.
+        ({"phase": "write", "done": 5, "total": 10}, 0),
+        ({"phase": "match", "done": 5, "total": 10}, 0),
+        ({}, 0),
+    ],
+)
+def test_the_share_that_a_partner_is_told(event: dict[str, Any], share: int) -> None:
+    assert percent(event) == share
+
+
 def test_every_phase_has_its_name_in_both_languages() -> None:
     for english, chinese in PHASES.values():
         assert english.isascii()
         assert not chinese.isascii()
+    assert PHASES_THERE.keys() == PHASES.keys()

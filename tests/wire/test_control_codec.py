@@ -14,12 +14,14 @@ from google.protobuf.message import Message as Protobuf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from party.progress import PHASES
 from psi.errors import PEER_WORDS, PeerViolation
 from psi.messages import Announce, Chunk, Finish, Message, Stream, StreamEnd, Tier, TokenCommitment
 from psi.terms import Role
 from veiljoin import control_codec as codec
 from veiljoin.control_messages import (
     ENROL_REFUSALS,
+    JOB_PHASES,
     JOB_REFUSALS,
     JOB_STATES,
     MAX_ATTEMPTS,
@@ -42,6 +44,7 @@ from veiljoin.control_messages import (
     EnrolReply,
     EnrolRequest,
     EnrolState,
+    JobProgress,
     JobState,
     Ping,
     PolicyLimits,
@@ -105,6 +108,7 @@ SAMPLES: list[ControlMessage] = [
     Cancel("job-1"),
     Start("job-1", 1),
     JobState("job-1", "failed", "link_lost", 2),
+    JobProgress("job-1", 2, "encrypt", 100),
 ]
 REQUEST = EnrolRequest("acme-ads", b"csr", DIGEST, SIGNATURE, SIGNATURE, "veiljoin 0")
 ISSUED = EnrolReply(EnrolState.ISSUED, "", "bank", DIGEST, b"-----BEGIN", "bank.example:7443")
@@ -340,6 +344,9 @@ def test_two_digits(number: int, shown: int) -> None:
         lambda: Accept("j", DIGEST + b"x", SIGNATURE),
         lambda: Accept("j", DIGEST, b""),
         lambda: JobState("j", "done", "", MAX_ATTEMPTS + 1),
+        lambda: JobProgress("j", 0, "read", 1),
+        lambda: JobProgress("j", MAX_ATTEMPTS + 1, "read", 1),
+        lambda: JobProgress("j", 1, "read", 101),
         lambda: PolicyLimits(0, 1, 1, 1),
         lambda: PolicyLimits(1, 1, 1, MAX_PERSONS + 1),
         lambda: PolicyLimits(1, 1, 1, 1, "0.5"),
@@ -375,7 +382,7 @@ def test_two_digits(number: int, shown: int) -> None:
         lambda: EnrolReply(EnrolState.ISSUED, "", "", DIGEST, b"x", "a:1"),
         lambda: CheckReply(1, "x", "../x", 0),
     ],
-    ids=range(53),
+    ids=range(56),
 )
 def test_a_message_that_cannot_be(build: Callable[[], object]) -> None:
     with pytest.raises(PeerViolation):
@@ -389,9 +396,11 @@ def test_words_that_are_on_no_list_read_as_unknown() -> None:
         ) == Refuse("j", "unknown")
         assert EnrolReply(EnrolState.REFUSED, said).code == "unknown"
         assert JobState("j", said).state == "unknown"
+        assert JobProgress("j", 1, said, 1).phase == "unknown"
         assert PreflightVerdict(RUN, said).code == "unknown"
     assert JobState("j", "failed", "row 17").code == "unknown"
     assert {PreflightVerdict(RUN, word).code for word in PREFLIGHT_WORDS} == PREFLIGHT_WORDS
+    assert {JobProgress("j", 1, word, 0).phase for word in PHASES} == JOB_PHASES == set(PHASES)
     assert {Refuse("j", word).reason for word in JOB_REFUSALS} == JOB_REFUSALS
     assert {EnrolReply(EnrolState.REFUSED, word).code for word in ENROL_REFUSALS} == ENROL_REFUSALS
 

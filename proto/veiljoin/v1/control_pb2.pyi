@@ -72,7 +72,7 @@ class CheckReply(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., software: _Optional[str] = ..., partner: _Optional[str] = ..., time: _Optional[int] = ...) -> None: ...
 
 class ControlEnvelope(_message.Message):
-    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state", "preflight_ask", "preflight_part", "preflight_verdict", "log_keys", "log_offer", "log_cosigned", "log_conflict", "log_refused")
+    __slots__ = ("hello", "ping", "renew", "renewed", "propose", "accept", "refuse", "cancel", "start", "job_state", "job_progress", "preflight_ask", "preflight_part", "preflight_verdict", "log_keys", "log_offer", "log_cosigned", "log_conflict", "log_refused")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
     RENEW_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class ControlEnvelope(_message.Message):
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     JOB_STATE_FIELD_NUMBER: _ClassVar[int]
+    JOB_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     PREFLIGHT_ASK_FIELD_NUMBER: _ClassVar[int]
     PREFLIGHT_PART_FIELD_NUMBER: _ClassVar[int]
     PREFLIGHT_VERDICT_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +102,7 @@ class ControlEnvelope(_message.Message):
     cancel: Cancel
     start: Start
     job_state: JobState
+    job_progress: JobProgress
     preflight_ask: PreflightAsk
     preflight_part: PreflightPart
     preflight_verdict: PreflightVerdict
@@ -109,7 +111,7 @@ class ControlEnvelope(_message.Message):
     log_cosigned: LogCosigned
     log_conflict: LogConflict
     log_refused: LogRefused
-    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ..., preflight_ask: _Optional[_Union[PreflightAsk, _Mapping]] = ..., preflight_part: _Optional[_Union[PreflightPart, _Mapping]] = ..., preflight_verdict: _Optional[_Union[PreflightVerdict, _Mapping]] = ..., log_keys: _Optional[_Union[LogKeys, _Mapping]] = ..., log_offer: _Optional[_Union[LogOffer, _Mapping]] = ..., log_cosigned: _Optional[_Union[LogCosigned, _Mapping]] = ..., log_conflict: _Optional[_Union[LogConflict, _Mapping]] = ..., log_refused: _Optional[_Union[LogRefused, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[ControlHello, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., renew: _Optional[_Union[Renew, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., propose: _Optional[_Union[Propose, _Mapping]] = ..., accept: _Optional[_Union[Accept, _Mapping]] = ..., refuse: _Optional[_Union[Refuse, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., start: _Optional[_Union[Start, _Mapping]] = ..., job_state: _Optional[_Union[JobState, _Mapping]] = ..., job_progress: _Optional[_Union[JobProgress, _Mapping]] = ..., preflight_ask: _Optional[_Union[PreflightAsk, _Mapping]] = ..., preflight_part: _Optional[_Union[PreflightPart, _Mapping]] = ..., preflight_verdict: _Optional[_Union[PreflightVerdict, _Mapping]] = ..., log_keys: _Optional[_Union[LogKeys, _Mapping]] = ..., log_offer: _Optional[_Union[LogOffer, _Mapping]] = ..., log_cosigned: _Optional[_Union[LogCosigned, _Mapping]] = ..., log_conflict: _Optional[_Union[LogConflict, _Mapping]] = ..., log_refused: _Optional[_Union[LogRefused, _Mapping]] = ...) -> None: ...
 
 class CatalogueEntry(_message.Message):
     __slots__ = ("name", "identifiers", "columns", "persons", "schema")
@@ -228,6 +230,18 @@ class JobState(_message.Message):
     code: str
     attempt: int
     def __init__(self, job: _Optional[str] = ..., state: _Optional[str] = ..., code: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class JobProgress(_message.Message):
+    __slots__ = ("job", "attempt", "phase", "percent")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    job: str
+    attempt: int
+    phase: str
+    percent: int
+    def __init__(self, job: _Optional[str] = ..., attempt: _Optional[int] = ..., phase: _Optional[str] = ..., percent: _Optional[int] = ...) -> None: ...
 
 class PreflightAsk(_message.Message):
     __slots__ = ("job", "run", "contract", "suite", "form", "dataset", "schema", "column", "region")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from party.synthetic import Pair
-from tests.e2e.command import PATIENCE, Running, Sandbox, needs_proc
+from tests.e2e.command import NOTICED, PATIENCE, Running, Sandbox, needs_proc
 from tests.e2e.standing import HELD, PARTNER, Standing, rule
 
 # Longer than anything that a test waits for.
@@ -68,7 +68,7 @@ def get(node: Running, path: str) -> tuple[int, str]:
     """What the node answers."""
     address = node.wait_for(lambda event: event["event"] == "metrics")["address"]
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=NOTICED) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -150,7 +150,7 @@ def test_a_node_that_is_told_to_stop_waits_for_its_job_to_end(standing: Standing
         assert standing.state(standing.bank, job) == "done"
         # It began nothing more.
         assert "start" not in standing.steps(standing.bank, later)
-        assert bank.gone_within(10)
+        assert bank.gone_within(NOTICED)
     standing.command("job", "cancel", later, "--home", standing.bank, "--as", "ann")
 
 
@@ -167,7 +167,7 @@ def test_a_second_signal_stops_at_once_and_leaves_the_job_for_the_next_start(
         bank.wait_for(lambda event: event["event"] == "stopping")
         bank.process.send_signal(signal.SIGINT)
         assert bank.finish(30).status == 0
-        assert bank.gone_within(1)
+        assert bank.gone_within(NOTICED)
     assert standing.state(standing.bank, job) == "accepted"
     gate.unlink()
     standing.command("job", "cancel", job, "--home", standing.bank, "--as", "ann")
@@ -201,7 +201,7 @@ def test_a_bank_is_restored_and_its_job_begins_anew(
         assert saved["with_key"] is False
         bank.process.kill()
         gate.unlink()
-        assert bank.gone_within(15)
+        assert bank.gone_within(NOTICED)
     told = standing.data("restore", out, "--home", new, "--key", standing.bank / "node.key")
     assert told["begin_anew"] == [job]
     with run(standing, "server", "--grace", "0", home=new) as bank:

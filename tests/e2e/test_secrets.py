@@ -15,7 +15,7 @@ import pytest
 
 from party.synthetic import Pair, make_pair
 from psi.suites import suite_by_id
-from tests.e2e.command import Finished, Running, Sandbox, is_held, needs_proc
+from tests.e2e.command import NOTICED, Finished, Running, Sandbox, is_held, needs_proc
 from tests.e2e.traces import Search, Seen, capture, cells, curve_points, phone_forms
 
 PERSONS = 6_000
@@ -238,7 +238,7 @@ def test_a_crash_of_everything_leaves_nothing_that_tells(sandbox: Sandbox, small
         for pid in job.processes():
             os.kill(pid, signal.SIGKILL)
         job.process.wait()
-        assert job.gone_within(10)
+        assert job.gone_within(NOTICED)
     search, _ = identifiers(small)
     left = capture(sandbox.out, sandbox.temporary, sandbox.home, sandbox.cwd)
     assert any("/own-points/" in seen.name for seen in left), "there should be something left to look at"

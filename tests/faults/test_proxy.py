@@ -108,7 +108,7 @@ def test_a_slow_link_is_slow(proxy: tuple[Proxy, int]) -> None:
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             exchanged(connection, HELLO)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert proxy[0].passed < 3 * len(HELLO)
 
 

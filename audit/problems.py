@@ -95,7 +95,7 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
         "the opened details are not what the entry commits to: {what}.",
         "公开的明细与记录的承诺不符：{what}。",
     ),
-    "contract": ("the contract does not hold: {what}.", "合约不成立：{what}。"),
+    "contract": ("the contract does not hold: {what}.", "合同不成立：{what}。"),
     "proof_of_nothing": (
         "a proof is about an entry or a checkpoint that is not in the pack.",
         "证明所指的记录或检查点不在证据包中。",
@@ -152,41 +152,41 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
         "{name} had arrived before this party cosigned the decision (entry {decision} of {bundle}).",
         "{name} 在该方联署其决定（{bundle} 第 {decision} 条）之前即已收到。",
     ),
-    "other_contract": ("{bundle} has this job under another contract.", "{bundle} 中该任务的合约与此不同。"),
+    "other_contract": ("{bundle} has this job under another contract.", "{bundle} 中该任务的合同与此不同。"),
     "other_party": (
         "the contract of this job is not with the party of {bundle}.",
-        "该任务的合约并非与 {bundle} 的一方签订。",
+        "该任务的合同并非与 {bundle} 的一方签订。",
     ),
     # approvals
-    "no_contract": ("the contract is not in the bundle.", "日志包中没有该合约。"),
-    "foreign_contract": ("the contract is of another job or party.", "该合约属于另一任务或另一方。"),
+    "no_contract": ("the contract is not in the bundle.", "日志包中没有该合同。"),
+    "foreign_contract": ("the contract is of another job or party.", "该合同属于另一任务或另一方。"),
     "unknown_identity": (
         "the {side} of the contract is no partner whose keys are in the bundle.",
-        "合约中的另一方（{side}）不是日志包中有密钥的伙伴。",
+        "合同中的另一方（{side}）不是日志包中有密钥的伙伴。",
     ),
-    "signature": ("the signature of the {side} under the contract is wrong.", "合约上 {side} 的签名有误。"),
+    "signature": ("the signature of the {side} under the contract is wrong.", "合同上 {side} 的签名有误。"),
     "unsigned": (
         "something moved before both parties had signed the contract.",
-        "在双方签署合约之前已有数据流动。",
+        "在双方签署合同之前已有数据流动。",
     ),
-    "two_contracts": ("the two parties signed different contracts.", "双方签署的合约不同。"),
+    "two_contracts": ("the two parties signed different contracts.", "双方签署的合同不同。"),
     "after_end": ("the job goes on after its end ({how}).", "任务在结束（{how}）之后仍在继续。"),
-    "run_out": ("the run begins after the contract has ended.", "运行开始时合约已到期。"),
+    "run_out": ("the run begins after the contract has ended.", "运行开始时合同已到期。"),
     "not_released": ("somebody opened a result that was not released.", "有人打开了尚未披露的结果。"),
-    "no_draft": ("a contract was proposed that nobody drafted.", "所提议的合约没有起草记录。"),
+    "no_draft": ("a contract was proposed that nobody drafted.", "所提议的合同没有起草记录。"),
     "not_approved": (
         "a contract was proposed that nobody approved as it stands.",
-        "所提议的合约未按其现有内容获得审批。",
+        "所提议的合同未按其现有内容获得审批。",
     ),
     "own_approval": (
         "a contract was proposed that only its own author approved.",
-        "所提议的合约只有起草人自己审批。",
+        "所提议的合同只有起草人自己审批。",
     ),
     "nobody_accepted": (
         "a contract was accepted by no person and no rule of this party.",
-        "接受合约的既非该方人员，也非该方规则。",
+        "接受合同的既非该方人员，也非该方规则。",
     ),
-    "other_dataset": ("the dataset is not the one that the contract names.", "数据集并非合约所列。"),
+    "other_dataset": ("the dataset is not the one that the contract names.", "数据集并非合同所列。"),
     "no_basis": (
         "the consent basis is not stated, which the policy requires.",
         "策略要求注明同意依据，此处未注明。",
@@ -208,9 +208,9 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     "policy_unset": ("it names a policy that no entry has set.", "其所指策略没有任何记录设定。"),
     "looser": (
         "the contract's {setting} is looser than the policy allows.",
-        "合约的 {setting} 低于策略要求。",
+        "合同的 {setting} 低于策略要求。",
     ),
-    "other_thresholds": ("the decision has other thresholds than the contract.", "该决定的阈值与合约不同。"),
+    "other_thresholds": ("the decision has other thresholds than the contract.", "该决定的阈值与合同不同。"),
     "decided_twice": ("the release of {release} was decided before.", "{release} 的披露此前已作决定。"),
     "no_decision": (
         "{name} left without a decision that allows {release}.",
@@ -222,7 +222,7 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "wrong_reader": (
         "the result was shown to a side that the contract does not name.",
-        "结果展示给了合约未列的一方。",
+        "结果展示给了合同未列的一方。",
     ),
     "not_spent": (
         "a session sent points and no run was spent for it.",
@@ -236,11 +236,11 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "spent_elsewhere": (
         "the run was spent of another dataset than the contract names.",
-        "所消耗的预算属于合约之外的数据集。",
+        "所消耗的预算属于合同之外的数据集。",
     ),
     "other_epsilon": (
         "the run was spent with another epsilon than the contract's.",
-        "所消耗的 epsilon 与合约不同。",
+        "所消耗的 epsilon 与合同不同。",
     ),
     "short_period": (
         "runs are counted over a shorter period than the policy says.",
@@ -268,7 +268,7 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "other_budget": ("the run was held to another budget than the policy's.", "所用预算与策略不同。"),
     "details_form": ("the opened details are not those of a decision.", "公开的明细不是决定的明细。"),
-    "size_out_of_range": ("a set is outside the contract's limits.", "某一方的集合超出合约限制。"),
+    "size_out_of_range": ("a set is outside the contract's limits.", "某一方的集合超出合同限制。"),
     "threshold": (
         "a group's counts lead to another decision than was taken.",
         "某分组的计数所得结论与所作决定不同。",
@@ -277,14 +277,14 @@ PROBLEMS: Final[Mapping[str, tuple[str, str]]] = {
     "mixed": ("a session of another job stands in this one.", "此任务中出现了另一任务的会话。"),
     "not_allowed": (
         "{name} is nothing that a contract of kind {kind} allows.",
-        "{kind} 类合约不允许 {name}。",
+        "{kind} 类合同不允许 {name}。",
     ),
     "wrong_way": ("{name} is not for the {side} to send.", "{name} 不应由 {side} 发出。"),
     "twice": ("{name} stands in the log twice.", "{name} 在日志中出现两次。"),
     "wrong_bytes": ("{name} has other bytes than its elements take.", "{name} 的字节数与其元素不符。"),
     "out_of_limits": (
         "{name} has more or fewer elements than the contract allows.",
-        "{name} 的元素数量超出合约范围。",
+        "{name} 的元素数量超出合同范围。",
     ),
     "counts_differ": ("{name} has not as many elements as {like}.", "{name} 与 {like} 的元素数量不同。"),
     "no_stream": (

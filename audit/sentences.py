@@ -31,7 +31,7 @@ PLACES: Final[_Table] = {
 SECTIONS: Final[_Table] = {
     "integrity": ("Integrity: is this the log as it was written?", "完整性：日志是否保持写入时的原样？"),
     "story": ("Same story: do both logs say the same?", "一致性：双方日志是否相符？"),
-    "approvals": ("Approvals and contracts: who agreed to what?", "审批与合约：谁同意了什么？"),
+    "approvals": ("Approvals and contracts: who agreed to what?", "审批与合同：谁同意了什么？"),
     "policy": (
         "Policy: was each release decided and witnessed before?",
         "策略：每次披露之前是否已作决定并经见证？",
@@ -85,7 +85,7 @@ CHECKS: Final[_Table] = {
             "{contracts} contracts with their cards, {policies} policies and {details} of {commitments} sealed"
             " details fit the log"
         ),
-        "{contracts} 份合约及其披露卡、{policies} 份策略、{commitments} 项密封明细中的 {details} 项与日志相符",
+        "{contracts} 份合同及其披露卡、{policies} 份策略、{commitments} 项密封明细中的 {details} 项与日志相符",
     ),
     "proofs": (
         "{inclusion} entries proved to be in the log, {consistency} pairs of checkpoints proved consistent",
@@ -116,7 +116,7 @@ CHECKS: Final[_Table] = {
     ),
     "contracts": (
         "{contracts} contracts signed by both parties before anything moved, {signatures} signatures checked",
-        "{contracts} 份合约在数据流动前由双方签署，已核验 {signatures} 个签名",
+        "{contracts} 份合同在数据流动前由双方签署，已核验 {signatures} 个签名",
     ),
     "approved": (
         (
@@ -139,11 +139,11 @@ CHECKS: Final[_Table] = {
     ),
     "policies": (
         "{policies} policies, each set by an entry; {contracts} contracts as strict as the policy then in force",
-        "{policies} 份策略均由记录设定；{contracts} 份合约不低于当时策略的要求",
+        "{policies} 份策略均由记录设定；{contracts} 份合同不低于当时策略的要求",
     ),
     "decisions": (
         "{decisions} decisions with the contract's thresholds, {refused} of them refusals; none is missing",
-        "{decisions} 项决定均采用合约阈值，其中 {refused} 项为拒绝；无缺失",
+        "{decisions} 项决定均采用合同阈值，其中 {refused} 项为拒绝；无缺失",
     ),
     "gate": (
         "{releases} releases behind a decision that the partner had cosigned",
@@ -166,7 +166,7 @@ CHECKS: Final[_Table] = {
     ),
     "allowed": (
         "{messages} streams and messages, all of them what their contracts allow",
-        "{messages} 个数据流和消息，均为合约所允许",
+        "{messages} 个数据流和消息，均为合同所允许",
     ),
     "sizes": (
         (

@@ -45,8 +45,8 @@ def said(found: Preflight, record: JobRecord, role: str, words: Words) -> tuple[
     if found.state is not PreflightState.FAILED:
         return (first,)
     if found.detail:
-        hint = f"{words.say('What to do:')} {found.hint}" if found.hint else ""
-        return tuple(text for text in (first, found.detail, hint) if text)
+        hint = f"{words.say('What to do:')} {words.error(found.hint)}" if found.hint else ""
+        return tuple(text for text in (first, words.error(found.detail), hint) if text)
     if found.own is None:
         return first, words.say(MISMATCH)
     there = AT_PARTNER.get(found.code, AT_PARTNER["unknown"])

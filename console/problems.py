@@ -84,9 +84,8 @@ def respond(request: Request, status: int, code: str, detail: str, hint: str) ->
         )
     visitor: Visitor | None = getattr(request.state, "visitor", None)
     words = Words(language_of(request, place(request))) if visitor is None else visitor.words
-    return plain_page(
-        request, words, "error.html", status, title=title, status=status, code=code, detail=detail, hint=hint
-    )
+    told = {"code": code, "detail": words.error(detail), "hint": words.error(hint)}
+    return plain_page(request, words, "error.html", status, title=title, status=status, **told)
 
 
 def install(app: FastAPI) -> None:

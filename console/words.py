@@ -1,6 +1,7 @@
 """What people read, in their language: gettext catalogues, and figures, dates and money as each language writes them.
 
-English is the source: a message is its own key. Every ``locale/zh/*.po`` file is read when the console starts.
+English is the source: a message is its own key. What errors say has values in it, and is found by its pattern
+(``console.errorwords``). Every ``locale/zh/*.po`` file is read when the console starts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from babel.dates import format_date, format_datetime, format_time
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 
+from console.errorwords import Sentences
 from console.settings import LANGUAGES
 
 _LOCALES: Final = {"en": "en_GB", "zh": "zh_CN"}
@@ -36,6 +38,11 @@ def catalogue(language: str) -> Mapping[str, str]:
     return found
 
 
+@cache
+def _sentences(language: str) -> Sentences:
+    return Sentences(catalogue(language))
+
+
 class Words:
     """One language. ``say`` translates; the other methods write figures and times. ``zone`` is the node's."""
 
@@ -48,6 +55,10 @@ class Words:
         """Return ``message`` in this language, with ``{name}`` replaced by what is given."""
         text = catalogue(self.language).get(message, message)
         return text.format(**values) if values else text
+
+    def error(self, sentence: str) -> str:
+        """Return what an error says, or its hint, in this language; English where no catalogue has it."""
+        return _sentences(self.language).translate(sentence)
 
     def number(self, value: float | int | decimal.Decimal | str | None) -> str:
         """Return a count or figure with its separators; a dash for what isn't there."""

@@ -27,10 +27,10 @@ from party.nodefile import BANK
 from party.notary import Notary, refused
 from party.partners import PartnerState
 from party.passing import INHERITED
-from party.progress import percent
 from party.releases import Releases
 from party.run import Rest, Run, Stage
 from party.runner import SideConfig
+from party.showing import Showing
 from party.workroom import Workroom
 from psi.errors import PeerViolation, UsageError, VeiljoinError
 
@@ -67,6 +67,7 @@ class Runs:
         self._tasks: set[asyncio.Task[None]] = set()
         self.workroom = Workroom(node.home.folder.absolute())
         self._keeping = Keeping(node, self.workroom)
+        self._showing = Showing(self.workroom, self._say)
         self._releases = Releases(node, jobs, instance, notary, self._say)
         self._resting: dict[str, Rest] = {}
 
@@ -205,21 +206,13 @@ class Runs:
         if event.get("event") == "gate":
             self._task(self._releases.answer(run, event, lambda: self._runs.get(run.job) is run))
         elif event.get("event") in ("phase", "progress") and self._runs.get(run.job) is run:
-            run.at = str(event.get("phase")), percent(event)
-            try:
-                self.workroom.note_progress(run.job, run.attempt, event)
-            except UsageError as error:
-                self._say(run.job, "not_shown", error)
+            self._showing.own(run, event)
 
     async def show(self, job: str, attempt: int, phase: str, share: int) -> None:
         """Keep where the partner's part of ``attempt`` is; ``share`` is in percent of the phase."""
         run = self._runs.get(job)
-        if run is None or run.attempt != attempt:
-            return
-        try:
-            await asyncio.to_thread(self.workroom.note_partner, job, attempt, phase, share)
-        except UsageError as error:
-            self._say(job, "not_shown", error)
+        if run is not None and run.attempt == attempt:
+            await asyncio.to_thread(self._showing.partner, run, phase, share)
 
     async def _ended(self, run: Run, ending: Ending) -> None:
         if run.fault is not None and not ending.done:
@@ -377,15 +370,8 @@ class Runs:
         return record
 
     def _say(self, job: str, event: str, error: VeiljoinError) -> None:
-        self._tell(
-            {
-                "event": event,
-                "job": job,
-                "code": error.code.name,
-                "text": error.message,
-                "hint": error.hint,
-            }
-        )
+        told = {"code": error.code.name, "text": error.message, "hint": error.hint}
+        self._tell({"event": event, "job": job} | told)
 
     # -- time
 

@@ -17,6 +17,7 @@ from console.access import Right, Visitor
 from console.campaignfigures import Campaigns, Outcomes, campaigns
 from console.jobs import JobRow, rows_of, waiting_for
 from console.place import Place
+from console.waiting import drafts_of_schedules, wrote
 from party.auditlog import AuditLog
 from party.cosigning import trouble
 from party.health import CERTIFICATE_DAYS, FREE_BYTES
@@ -24,7 +25,7 @@ from party.jobrecords import JobRecord
 from party.jobstates import JobState
 from party.partners import PartnerState
 from party.preflights import PreflightState
-from party.schedulerecords import ScheduleList, ScheduleState
+from party.schedulerecords import ScheduleList, ScheduleRecord, ScheduleState
 from party.tables import audit_entries, audit_logs
 
 # Jobs of a short list; all of them are under /jobs.
@@ -81,14 +82,17 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The figures and short lists of the first page. ``waiting`` is what an approver decides on.
+    """The figures and short lists of the first page. ``waiting`` and ``schedules`` are what an approver decides on.
 
+    ``undecided`` counts the jobs and schedules that wait for one, those of the visitor's own hand included.
     ``failing`` counts the jobs that failed within seven days. ``campaigns`` is ``None`` for who may not read results.
     """
 
     counts: Mapping[JobState, int]
     running: tuple[JobRow, ...]
+    undecided: int
     waiting: tuple[JobRow, ...]
+    schedules: tuple[ScheduleRecord, ...]
     finished: tuple[JobRow, ...]
     failed: tuple[JobRow, ...]
     failing: int
@@ -105,10 +109,14 @@ def overview_of(visitor: Visitor, outcomes: Outcomes) -> Overview:
     finished = jobs.list(states=(JobState.DONE,), limit=SHORT).jobs
     failed = jobs.list(states=(JobState.FAILED,), limit=SHORT).jobs
     since = place.node.clock() - _LATELY
+    schedules = drafts_of_schedules(visitor)
+    decides = visitor.can(Right.DECIDE)
     return Overview(
         counts,
         rows_of(place, running),
-        waiting_for(visitor, SHORT).rows if visitor.can(Right.DECIDE) else (),
+        counts[JobState.DRAFT if place.is_bank else JobState.PROPOSED] + len(schedules),
+        waiting_for(visitor, SHORT).rows if decides else (),
+        tuple(each for each in schedules if not wrote(visitor, each))[:SHORT] if decides else (),
         rows_of(place, finished),
         rows_of(place, [record for record in failed if record.changed >= since]),
         jobs.count_since(JobState.FAILED, since),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -159,9 +160,36 @@ def work_out(
     return Planned(Terms.of(worked.drafted, request.partner, timetable), worked, first_times(timetable, now))
 
 
-def enter(place: Place, planned: Planned, actor: Actor) -> ScheduleRecord:
-    """Store a draft."""
-    return schedules_of(place).draft(planned.terms, planned.worked.request.text, actor)
+def enter(place: Place, planned: Planned, actor: Actor, schedule: str | None = None) -> ScheduleRecord:
+    """Store a draft; ``schedule`` is what its id shall be."""
+    return schedules_of(place).draft(planned.terms, planned.worked.request.text, actor, schedule)
+
+
+def entered(place: Place, schedule: str, actor: Actor) -> ScheduleRecord | None:
+    """Return the schedule ``schedule`` if ``actor`` drafted it: a page that is sent twice drafts one."""
+    try:
+        record = schedules_of(place).find(schedule)
+    except UsageError as error:
+        if error.code.name != "unknown_job":
+            raise
+        return None
+    return record if record.drafter == str(actor) else None
+
+
+def seen_of(planned: Planned, record: ScheduleRecord | None) -> str:
+    """Return the digest of what somebody was shown: the terms, and those that they replace, which others may edit."""
+    if record is None:
+        return planned.terms.digest
+    return hashlib.sha256(f"{record.digest}{planned.terms.digest}".encode()).hexdigest()
+
+
+def edited(record: ScheduleRecord, planned: Planned, actor: Actor) -> bool:
+    """Return whether ``actor`` has made just this change already, and nobody has decided on it since."""
+    return (
+        record.state is ScheduleState.DRAFT
+        and record.editor == str(actor)
+        and (record.digest, record.source) == (planned.terms.digest, planned.worked.request.text)
+    )
 
 
 def enter_edit(place: Place, schedule: str, planned: Planned, actor: Actor) -> ScheduleRecord:

@@ -21,9 +21,8 @@ from party.tables import audit_checkpoints, audit_cosigned, audit_entries, audit
 from psi.errors import UsageError
 
 MAX_PAGE: Final = 200
-# Entries that one page goes through, where there is no index for what is asked.
-MOST_LOOKED: Final = 10_000
-_FETCH: Final = 2_000
+# Entries that one page goes through, where there is no index for what is asked: a tenth of a second.
+MOST_LOOKED: Final = 100_000
 _END: Final = 1 << 62
 
 
@@ -133,39 +132,29 @@ class LogView:
     def page(self, epoch: int, wanted: Wanted, *, before: int | None = None, limit: int = 50) -> LogPage:
         """Return at most ``limit`` (1 to 200) entries below the number ``before`` that are ``wanted``."""
         limit = max(1, min(limit, MAX_PAGE))
-        mark = None if wanted.actor is None else canonical.encode({"actor": wanted.actor})[1:-1]
-        table, found, looked = audit_entries, [], 0
-        # Of a job there are few, so that its type is looked at one by one.
-        searching = mark is not None or (wanted.job is not None and wanted.type is not None)
-        query = sa.select(table.c.sequence, table.c.type, table.c.entry).where(table.c.epoch == epoch)
+        table = audit_entries
+        query = sa.select(table.c.sequence, table.c.entry).where(table.c.epoch == epoch)
         if wanted.job is not None:
             query = query.where(table.c.job == wanted.job)
-        elif wanted.type is not None:
-            query = query.where(table.c.type == wanted.type)
+        if wanted.type is not None:
+            # Of a job there are few, to be looked at one by one; by type would be another index, the wrong one.
+            column = table.c.type if wanted.job is None else sa.func.coalesce(table.c.type, "")
+            query = query.where(column == wanted.type)
         with self._store.reading() as connection:
             first = 0 if wanted.since is None else _from(connection, epoch, wanted.since)
             top = _END if wanted.until is None else _from(connection, epoch, wanted.until)
             top = top if before is None else min(top, before)
-            rest = query.where(table.c.sequence >= first).order_by(table.c.sequence.desc())
-            while True:
-                rows = connection.execute(
-                    rest.where(table.c.sequence < top).limit(_FETCH if searching else limit + 1)
-                ).all()
-                for row in rows:
-                    top, data = row.sequence, bytes(row.entry)
-                    if wanted.type not in (None, row.type) or (mark is not None and mark not in data):
-                        continue
-                    entry = LogEntry(top, data, _said(data))
-                    if mark is not None and (entry.said is None or entry.said["actor"] != wanted.actor):
-                        continue
-                    found.append(entry)
-                    if len(found) > limit:
-                        return LogPage(tuple(found[:limit]), found[limit - 1].sequence)
-                looked += len(rows)
-                if not searching or len(rows) < _FETCH:
-                    return LogPage(tuple(found), None)
-                if looked >= MOST_LOOKED:
-                    return LogPage(tuple(found), top, top)
+            rest = query.where(table.c.sequence >= first, table.c.sequence < top)
+            rest, looked_to = rest.order_by(table.c.sequence.desc()), None
+            if wanted.actor is not None:
+                last = rest.with_only_columns(table.c.sequence).offset(MOST_LOOKED - 1).limit(1)
+                looked_to = connection.execute(last).scalar()
+                rest = rest.where(table.c.sequence >= (looked_to or first), _acted(wanted.actor))
+            rows = connection.execute(rest.limit(limit + 1)).all()
+        found = [LogEntry(row.sequence, bytes(row.entry), _said(bytes(row.entry))) for row in rows[:limit]]
+        if len(rows) > limit:
+            return LogPage(tuple(found), found[-1].sequence)
+        return LogPage(tuple(found), looked_to, looked_to)
 
     def entry(self, epoch: int, sequence: int) -> tuple[LogEntry, bytes] | None:
         """Return an entry and its leaf hash in the tree; ``None`` where there is none of that number."""
@@ -204,6 +193,12 @@ class LogView:
         raise UsageError(
             f"{many} of the log has an id that begins with {start}.", hint=hint, code="unknown_job"
         )
+
+
+def _acted(actor: str) -> sa.ColumnElement[bool]:
+    """Return the condition that an entry is by ``actor``, the first key of what is canonical JSON."""
+    beginning = canonical.encode({"actor": actor})[:-1] + b","
+    return sa.func.substr(audit_entries.c.entry, 1, len(beginning)) == beginning
 
 
 def _from(connection: sa.Connection, epoch: int, time: int) -> int:

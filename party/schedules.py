@@ -49,11 +49,14 @@ class Schedules(ScheduleSteps):
 
     # What people do
 
-    def draft(self, terms: Terms, source: str, actor: Actor) -> ScheduleRecord:
-        """Enter a draft with the text ``source`` of its job file."""
-        now, schedule = self._now(), uuid.uuid4().hex
+    def draft(self, terms: Terms, source: str, actor: Actor, schedule: str | None = None) -> ScheduleRecord:
+        """Enter a draft with the text ``source`` of its job file; ``schedule`` is what its id shall be.
+
+        A request that comes twice drafts one: with the id of a schedule that ``actor`` drafted, that one is returned.
+        """
+        now, named = self._now(), schedule or uuid.uuid4().hex
         row = {
-            "id": schedule,
+            "id": named,
             "state": ScheduleState.DRAFT.value,
             "revision": 1,
             "drafter": str(actor),
@@ -66,8 +69,17 @@ class Schedules(ScheduleSteps):
         }
         with self._attempt(ScheduleStep.DRAFT, actor) as connection:
             by_person(actor, ScheduleStep.DRAFT)
+            known = connection.execute(sa.select(schedules).where(schedules.c.id == named)).first()
+            if known is not None and known.drafter == str(actor):
+                return self._record(known)
+            if known is not None:
+                raise UsageError(
+                    f"Schedule {named} was drafted by somebody else.",
+                    hint="begin a new one",
+                    code="wrong_state",
+                )
             connection.execute(schedules.insert().values(**row))
-            entered = self._row(connection, schedule)
+            entered = self._row(connection, named)
             self._event(connection, entered, actor, ScheduleStep.DRAFT, ScheduleState.DRAFT, None)
         return self._record(entered)
 

@@ -45,7 +45,7 @@ def show_all(request: Request, visitor: Sees) -> Response:
     return page(request, visitor, "datasets/list.html", datasets=found, data=visitor.place.settings.data)
 
 
-@router.get("/datasets/new")
+@router.get("/datasets/-/new")
 def choose(
     request: Request,
     visitor: Registers,
@@ -65,7 +65,7 @@ def choose(
     return page(request, visitor, "datasets/files.html", running=checks(visitor.place).running, **facts)
 
 
-@router.post("/datasets/new")
+@router.post("/datasets/-/new")
 def begin(request: Request, visitor: Registers) -> Response:
     """Begin to check a file."""
     wish = Wish(
@@ -85,18 +85,18 @@ def begin(request: Request, visitor: Registers) -> Response:
         return _columns(request, visitor, wish.file, typed, error)
     replaced = visitor.field("replace")
     return RedirectResponse(
-        f"/datasets/new/{check.id}" + (f"?replace={quote(replaced, safe='')}" if replaced else ""), 303
+        f"/datasets/-/new/{check.id}" + (f"?replace={quote(replaced, safe='')}" if replaced else ""), 303
     )
 
 
-@router.get("/datasets/new/{number}")
+@router.get("/datasets/-/new/{number}")
 def checked(request: Request, visitor: Registers, number: CheckId, replace: str = "") -> Response:
     """Show how a check goes, and what it found."""
     typed = {"name": replace, "replace": bool(replace)}
     return _check(request, visitor, _known(visitor, number), typed)
 
 
-@router.post("/datasets/new/{number}")
+@router.post("/datasets/-/new/{number}")
 def enter(request: Request, visitor: Registers, number: CheckId) -> Response:
     """Register the file that was checked."""
     check = _known(visitor, number)
@@ -109,13 +109,13 @@ def enter(request: Request, visitor: Registers, number: CheckId) -> Response:
     return done(_address(added.name), visitor.say("Dataset {name} is registered.", name=added.name))
 
 
-@router.post("/datasets/new/{number}/stop")
+@router.post("/datasets/-/new/{number}/stop")
 def stop(visitor: Registers, number: CheckId) -> Response:
     """Stop a check, or drop what it found."""
     check, known = _known(visitor, number), checks(visitor.place)
     known.stop(check)
     known.forget(check)
-    return done("/datasets/new", visitor.say("The check of {file} is dropped.", file=check.wish.file))
+    return done("/datasets/-/new", visitor.say("The check of {file} is dropped.", file=check.wish.file))
 
 
 @router.get("/datasets/{name}")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final
 from urllib.parse import urlencode
-from xml.etree.ElementTree import Element, tostring  # built by the report, never parsed
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from markupsafe import Markup
 
 from console.access import Right, Visitor, allowed
+from console.charts import inline
 from console.downloads import FileName, JobId, file_answer
 from console.jobwords import kind_name
 from console.render import page
@@ -62,7 +61,7 @@ def show(
         kind=kind_name(record.kind, visitor.words),
         seen=seen,
         files=files(visitor.place, record),
-        drawing=_drawing,
+        drawing=inline,
         kinds=_kinds,
         turned=turned,
         sorted_by=sorted_by,
@@ -88,11 +87,6 @@ def _address(sorting: Sorting, number: int) -> str:
     if number > 1:
         asked["page"] = number
     return f"?{urlencode(asked)}#groups"
-
-
-def _drawing(drawing: Element) -> Markup:
-    # An element tree: every label in it is escaped as it is written out.
-    return Markup(tostring(drawing, encoding="unicode", method="html"))  # noqa: S704
 
 
 def _kinds(texts: int, columns: Sequence[str], remarks: bool) -> list[str]:

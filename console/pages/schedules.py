@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -23,6 +25,7 @@ Analyst = Annotated[Visitor, Depends(allowed(Right.DRAFT))]
 Approver = Annotated[Visitor, Depends(allowed(Right.DECIDE))]
 Stopper = Annotated[Visitor, Depends(allowed(Right.CANCEL))]
 ScheduleId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+_ID: Final = re.compile("[0-9a-f]{32}")
 _UNPROCESSABLE: Final = 422
 _FIELDS: Final = ("text", "offer", "dataset", "every", "timezone", "until", "runs", "days")
 
@@ -157,7 +160,15 @@ def _go_on(request: Request, visitor: Visitor, record: ScheduleRecord | None) ->
     given = {name: visitor.field(name) for name in _FIELDS}
     given["text"] = given["text"].replace("\r\n", "\n") + "\n"
     planned: schedules.Planned | None = None
+    # The id that the page gave the schedule to be, so that one that is sent twice drafts one.
+    named = visitor.field("schedule")
+    named = named if _ID.fullmatch(named) else ""
+    save = visitor.field("go") == "save"
     try:
+        if save and record is None and named:
+            stored = schedules.entered(visitor.place, named, visitor.actor)
+            if stored is not None:
+                return _drafted(visitor, stored)
         table = drafts.read_text(given["text"], "this schedule")
         partner, _, theirs = given["offer"].partition("/")
         wanted = drafts.Request(
@@ -177,17 +188,23 @@ def _go_on(request: Request, visitor: Visitor, record: ScheduleRecord | None) ->
             given["until"],
             schedules.runs_of(given["runs"]),
         )
-        if visitor.field("go") == "save":
-            drafts.same_as_shown(planned.terms.digest, visitor.field("seen"))
+        if save and record is not None and schedules.edited(record, planned, visitor.actor):
+            return _drafted(visitor, record)
+        if save:
+            drafts.same_as_shown(schedules.seen_of(planned, record), visitor.field("seen"))
             if record is None:
-                stored = schedules.enter(visitor.place, planned, visitor.actor)
+                stored = schedules.enter(visitor.place, planned, visitor.actor, named or None)
             else:
                 stored = schedules.enter_edit(visitor.place, record.id, planned, visitor.actor)
-            said = visitor.say("The schedule is a draft. A second person approves it as a whole.")
-            return done(f"/schedules/{stored.id}", said)
+            return _drafted(visitor, stored)
     except VeiljoinError as error:
         return _form(request, visitor, given, record, planned, error)
     return _form(request, visitor, given, record, planned)
+
+
+def _drafted(visitor: Visitor, record: ScheduleRecord) -> Response:
+    said = visitor.say("The schedule is a draft. A second person approves it as a whole.")
+    return done(f"/schedules/{record.id}", said)
 
 
 def _form(
@@ -210,6 +227,8 @@ def _form(
         given=given,
         record=record,
         planned=planned,
+        seen="" if planned is None else schedules.seen_of(planned, record),
+        schedule=uuid.uuid4().hex,
         error=error,
         choices=choices,
         datasets=guided.own_datasets(visitor.place),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement  # built here, never parsed
@@ -24,6 +24,13 @@ _FONT: Final = 13.0
 # Longest label or figure, in widths of a Chinese character; the rest is in its tooltip.
 _LONGEST: Final = 18.0
 _TICKS: Final = 5
+# On a telephone: a label and its figure stand above their bar, in one line or two.
+_NARROW: Final = 320.0
+_LINE: Final = 19.0
+# The middle of a bar below the line above it, and what is left free below.
+_UNDER: Final = 16.0
+_APART: Final = 12.0
+_TICK_FONT: Final = 11.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,80 @@ def chart(
         middle = _TOP + _ROW * (number + 0.5)
         _row(root, bar, label, middle, left, at, dots)
     return root
+
+
+def narrowed(drawing: Element) -> Element:
+    """Return what :func:`chart` drew for a narrow screen: the same figures and ticks, each label above its bar.
+
+    Its text is as large as the wide one's where a pixel is a unit. It may stand in the same page: its ids are others.
+    """
+    lines = [each for each in drawing if each.tag == "line"]
+    rows = drawing.findall("g")
+    texts = [(_class(row, "label"), _class(row, "figure")) for row in rows]
+    # A figure is never cut; one that is longer still makes all of it smaller.
+    width = max(_NARROW, _FONT * max(_widths(text) for both in texts for text in both))
+    ticks = [each.text or "" for each in drawing.findall("text")]
+    left, right = (find(float(each.attrib["x1"]) for each in lines) for find in (min, max))
+    # Half of the first and of the last tick's text stands out on either side.
+    edge = _TICK_FONT * max(map(_widths, (ticks[0], ticks[-1]))) / 2
+
+    def at(x: float) -> float:
+        return edge + (x - left) / (right - left) * (width - 2 * edge)
+
+    widest = max(_widths(label) + _widths(figure) for label, figure in texts)
+    above = 1 if _FONT * widest + _GAP <= width else 2
+    height = above * _LINE + _UNDER + _BAR / 2 + _APART
+    bottom = _TOP + height * len(rows)
+    title, text = (f"{each}-narrow" for each in drawing.attrib["aria-labelledby"].split())
+    root = Element(
+        "svg",
+        {
+            "viewBox": f"0 0 {width:g} {bottom + _AXIS:g}",
+            "role": "img",
+            "aria-labelledby": f"{title} {text}",
+        },
+    )
+    _text(root, "title", drawing.findtext("title") or "", id=title)
+    _text(root, "desc", drawing.findtext("desc") or "", id=text)
+    room = (width - 2 * edge) / (len(ticks) - 1)
+    every = math.ceil(_TICK_FONT * (max(map(_widths, ticks)) + 1) / room)
+    for number, (line, tick) in enumerate(zip(lines, ticks, strict=True)):
+        x = at(float(line.attrib["x1"]))
+        SubElement(root, "line", _line(x, _TOP, x, bottom, line.attrib["class"]))
+        if number % every == 0:
+            _text(root, "text", tick, x=f"{x:.1f}", y=f"{bottom + 18:.1f}", **{"class": "tick"})
+    for number, (row, (label, figure)) in enumerate(zip(rows, texts, strict=True)):
+        top = _TOP + height * number
+        group = SubElement(root, "g")
+        _text(group, "title", row.findtext("title") or "")
+        _text(group, "text", label, x="0", y=f"{top + _FONT:.1f}", **{"class": "above"})
+        baseline = f"{top + _FONT + (above - 1) * _LINE:.1f}"
+        _text(group, "text", figure, x=f"{width:g}", y=baseline, **{"class": "figure"})
+        down = top + above * _LINE + _UNDER - (_TOP + _ROW * (number + 0.5))
+        for each in row:
+            if each.tag not in ("title", "text"):
+                SubElement(group, each.tag, _moved(each.attrib, at, down))
+    return root
+
+
+def _moved(attributes: Mapping[str, str], at: Callable[[float], float], down: float) -> dict[str, str]:
+    """Return the attributes of a shape that is ``down`` further below, with its ends where ``at`` says."""
+    moved = dict(attributes)
+    for name in ("x1", "x2", "cx"):
+        if name in moved:
+            moved[name] = f"{at(float(moved[name])):.1f}"
+    for name in ("y", "y1", "y2", "cy"):
+        if name in moved:
+            moved[name] = f"{float(moved[name]) + down:.1f}"
+    if "width" in moved:
+        start = float(moved["x"])
+        end = start + float(moved["width"])
+        moved |= {"x": f"{at(start):.1f}", "width": f"{at(end) - at(start):.1f}"}
+    return moved
+
+
+def _class(row: Element, name: str) -> str:
+    return next(each.text or "" for each in row.findall("text") if each.attrib["class"] == name)
 
 
 def _row(

@@ -15,6 +15,10 @@ from tests.console.browser import DESK, PHONE, TABLET, Window, barred, chromium,
 from tests.console.furnished import Furnished, furnished
 from tests.console.served import served
 
+# How many charts are wider than their place, or written smaller than anybody can read.
+_CHARTS = """() => [...document.querySelectorAll("figure")].filter(figure =>
+    figure.scrollWidth > figure.clientWidth || [...figure.querySelectorAll("svg text")].some(
+        text => text.getClientRects().length && text.getBoundingClientRect().height < 9)).length"""
 pytestmark = [needs_chromium, pytest.mark.timeout(600)]
 
 
@@ -66,6 +70,8 @@ def test_every_page_is_for_everybody(
         window.look(f"{number:02d}-{name or 'overview'}")
         if window.sideways() > 0:
             too_wide[address] = window.sideways()
+        if window.page.evaluate(_CHARTS):
+            too_wide[f"charts of {address}"] = window.page.evaluate(_CHARTS)
     seen = [each for window in windows.values() for each in window.seen]
     complaints: list[Any] = [each for window in windows.values() for each in window.complaints]
     for window in windows.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -43,7 +44,7 @@ def write(folder: Path, name: str = "cards.csv", phones: list[str] | None = None
 def begin(site: Site, client: TestClient, **fields: str) -> str:
     """Begin a check as the form does, wait for its end, and return the address of its page."""
     asked = {"file": "cards.csv", "column": "mobile", "form": "phone", "region": "CN"} | fields
-    answer = site.post(client, "/datasets/new", **asked)
+    answer = site.post(client, "/datasets/-/new", **asked)
     assert answer.status_code == 303, answer.text
     checks(site.place).wait(20)
     return answer.headers["location"]
@@ -62,8 +63,8 @@ def test_a_file_is_registered_with_its_health(bank: Site, data: Path) -> None:
     bank.place.node.settle_log()
     write(data)
     ann = bank.client("ann")
-    assert "cards.csv" in ann.get("/datasets/new").text
-    columns = ann.get("/datasets/new?file=cards.csv").text
+    assert "cards.csv" in ann.get("/datasets/-/new").text
+    columns = ann.get("/datasets/-/new?file=cards.csv").text
     assert "00000000000" in columns
     assert PHONES[0] not in columns
     assert "<option selected>mobile</option>" in columns
@@ -95,7 +96,7 @@ def test_no_identifier_reaches_a_page_or_the_log(
 ) -> None:
     write(data)
     ann = bank.client("ann")
-    pages = [ann.get("/datasets/new?file=cards.csv").text]
+    pages = [ann.get("/datasets/-/new?file=cards.csv").text]
     page = begin(bank, ann)
     pages += [ann.get(page).text, bank.post(ann, page, name="cards", basis="consent").text]
     pages += [
@@ -133,7 +134,7 @@ def test_nothing_outside_the_data_folder_is_reached(bank: Site, data: Path) -> N
         with pytest.raises(UsageError) as caught:
             data_path(bank.place, name)
         assert caught.value.code.name == "missing_file"
-        answer = bank.post(ann, "/datasets/new", file=name, column="mobile", form="phone")
+        answer = bank.post(ann, "/datasets/-/new", file=name, column="mobile", form="phone")
         assert answer.status_code == 422
         assert PHONES[0] not in answer.text
 
@@ -175,7 +176,7 @@ def test_what_is_wrong_in_the_form_is_said_beside_it(bank: Site, data: Path) -> 
     wrong = {"column": "none", "form": "telephone", "region": "ZZ"}
     for field, value in wrong.items():
         fields = {"file": "cards.csv", "column": "mobile", "form": "phone", "region": "CN"} | {field: value}
-        answer = bank.post(ann, "/datasets/new", **fields)
+        answer = bank.post(ann, "/datasets/-/new", **fields)
         assert answer.status_code == 422
         assert 'role="alert"' in answer.text
     page = begin(bank, ann)
@@ -213,13 +214,13 @@ def test_one_check_runs_at_a_time_and_can_be_stopped(
     begun, go_on = slowly(monkeypatch)
     ann, zoe = bank.client("ann"), bank.client("zoe")
     wish = {"file": "cards.csv", "column": "mobile", "form": "phone"}
-    page = bank.post(ann, "/datasets/new", **wish).headers["location"]
+    page = bank.post(ann, "/datasets/-/new", **wish).headers["location"]
     assert begun.wait(20)
     running = ann.get(page).text
     assert '<noscript><meta http-equiv="refresh" content="2">' in running
     assert ">7<" in running
-    assert page in zoe.get("/datasets/new").text
-    second = bank.post(zoe, "/datasets/new", **wish)
+    assert page in zoe.get("/datasets/-/new").text
+    second = bank.post(zoe, "/datasets/-/new", **wish)
     assert second.status_code == 409
     assert "one check runs at a time" in second.text
     assert bank.post(ann, page, name="early").status_code == 409
@@ -240,7 +241,7 @@ def test_a_check_that_runs_ends_with_the_console(
     _, go_on = slowly(monkeypatch)
     go_on.set()
     with bank.client("ann") as ann:
-        bank.post(ann, "/datasets/new", file="cards.csv", column="mobile", form="phone")
+        bank.post(ann, "/datasets/-/new", file="cards.csv", column="mobile", form="phone")
         monkeypatch.setattr(bank.place, "close", lambda: None)
     assert checks(bank.place).running is None
 
@@ -333,7 +334,7 @@ def test_health_goes_with_its_dataset(bank: Site, data: Path) -> None:
 def test_a_console_without_a_data_folder_says_how_to_get_one(bank: Site) -> None:
     object.__setattr__(bank.place.settings, "data", None)
     ann = bank.client("ann")
-    assert "--data FOLDER" in ann.get("/datasets/new").text
+    assert "--data FOLDER" in ann.get("/datasets/-/new").text
     answer = ann.get("/api/v1/dataset-files")
     assert answer.status_code == 422
     assert "--data FOLDER" in answer.json()["hint"]
@@ -344,8 +345,8 @@ def test_who_may_not_register_only_looks(bank: Site, data: Path) -> None:
     for name in ("bob", "eve", "adam"):
         client = bank.client(name)
         assert client.get("/datasets/customers").status_code == 200
-        assert "/datasets/new" not in client.get("/datasets").text
-        for path in ("/datasets/new", "/datasets/customers/remove"):
+        assert "/datasets/-/new" not in client.get("/datasets").text
+        for path in ("/datasets/-/new", "/datasets/customers/remove"):
             assert client.get(path).status_code == 403
         assert bank.post(client, "/datasets/customers/remove").status_code == 403
         assert client.get("/api/v1/dataset-files").status_code == 403
@@ -355,7 +356,7 @@ def test_hostile_names_are_shown_as_text(bank: Site, data: Path) -> None:
     name = '<img src=x onerror="a()">'
     write(data, f"{name}.csv").write_text("<b>mobile</b>\n13800138000\n")
     ann = bank.client("ann")
-    pages = [ann.get("/datasets/new").text, ann.get("/datasets/new", params={"file": f"{name}.csv"}).text]
+    pages = [ann.get("/datasets/-/new").text, ann.get("/datasets/-/new", params={"file": f"{name}.csv"}).text]
     page = begin(bank, ann, file=f"{name}.csv", column="<b>mobile</b>")
     pages += [ann.get(page).text]
     assert bank.post(ann, page, name=name).status_code == 303
@@ -364,6 +365,26 @@ def test_hostile_names_are_shown_as_text(bank: Site, data: Path) -> None:
     assert address is not None
     pages += [ann.get(address[1]).text]
     assert not [text for text in pages if "<img" in text or "<b>" in text]
+
+
+@pytest.mark.parametrize("name", ["new", "-", "remove", "a new & better?#1%"])
+def test_every_name_of_a_dataset_has_its_page(bank: Site, data: Path, name: str) -> None:
+    """Also that of one which is called as a part of an address is."""
+    write(data)
+    ann = bank.client("ann")
+    answer = bank.post(ann, begin(bank, ann), name=name)
+    assert answer.status_code == 303
+    address = answer.headers["location"]
+    assert f'href="{html.escape(address)}"' in ann.get("/datasets").text
+    shown = ann.get(address)
+    assert shown.status_code == 200
+    assert f"<h1>{html.escape(name)}" in shown.text
+    assert "cards.csv" in ann.get("/datasets/-/new").text
+    known = bank.token("ann", "see").get(f"/api/v1{address}")
+    assert known.json()["name"] == name
+    assert ann.get(f"{address}/remove").status_code == 200
+    assert bank.post(ann, f"{address}/remove").status_code == 303
+    assert ann.get(address).status_code == 404
 
 
 def test_the_api_registers_lists_and_removes(bank: Site, data: Path) -> None:
@@ -424,7 +445,7 @@ def test_health_of_no_rows_is_no_division() -> None:
 def test_a_folder_that_cannot_be_listed_is_named(bank: Site, data: Path) -> None:
     os.rmdir(data)
     ann = bank.client("ann")
-    answer = ann.get("/datasets/new")
+    answer = ann.get("/datasets/-/new")
     assert ann.get("/datasets").status_code == 200
     assert answer.status_code == 422
     assert str(data) in answer.text

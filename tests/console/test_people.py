@@ -75,12 +75,12 @@ def test_a_person_from_being_added_to_the_own_password(bank: Site) -> None:
 
 def test_roles_are_changed(bank: Site) -> None:
     adam, ann = bank.client("adam"), bank.client("ann")
-    assert ann.get("/datasets/new").status_code == 200
+    assert ann.get("/datasets/-/new").status_code == 200
     answer = bank.post(adam, f"/people/{number(bank, 'ann')}/roles", role="auditor", password=PASSWORD)
     assert answer.headers["location"] == f"/people/{number(bank, 'ann')}"
     assert bank.place.people.get("ann").roles == {Role.AUDITOR}
     # From the next request on.
-    assert ann.get("/datasets/new").status_code == 403
+    assert ann.get("/datasets/-/new").status_code == 403
 
 
 def test_every_change_takes_the_own_password(bank: Site) -> None:

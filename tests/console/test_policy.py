@@ -136,7 +136,7 @@ def test_budgets_are_bars_beside_a_table(bank: Site) -> None:
     spend(bank, "one", Fraction(5, 2))
     spend(bank, "two", None)
     shown = bank.client("ann").get("/policy").text
-    assert shown.count("<svg") == 2
+    assert [shown.count(f'class="{each}"') for each in ("broad", "slim")] == [2, 2]
     assert "customers · acme: 8 of 10" in shown
     assert "customers · acme: 7.5 of 10" in shown
     program = bank.token("ann", "see")

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import zip_longest
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Final
@@ -56,7 +57,7 @@ _WANTED: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("POST", "/schedules/{schedule}/(pause|remove)", "cancel"),
     ("POST|PUT|DELETE", "/schedules(/.*)?", "draft"),
     ("GET", "/schedules/(new|{schedule}/edit)", "draft"),
-    ("GET", "/datasets/(new(/.*)?|{name}/remove)", "datasets"),
+    ("GET", "/datasets/(-/new(/.*)?|{name}/remove)", "datasets"),
     ("*", "/dataset-(files|checks)(/.*)?", "datasets"),
     ("POST|PUT|DELETE", "/datasets(/.*)?", "datasets"),
     ("POST|PUT|DELETE", "/partners(/.*)?", "partners"),
@@ -165,6 +166,28 @@ def test_every_route_of_the_application_is_among_those_that_are_tried(sites: lis
         for method in methods
     }
     assert described - {("GET", f"{API}/openapi.json")} <= tried
+
+
+def test_no_name_that_somebody_chose_leads_to_another_page() -> None:
+    """A dataset or a partner may be called as a part of an address is; ids and numbers are no such words."""
+    taken = [
+        f"{one} takes {other}"
+        for one in WAYS
+        for other in WAYS
+        if (one.method, one.api) == (other.method, other.api) and hides(one.route.path, other.route.path)
+    ]
+    assert taken == []
+    assert hides("/datasets/new", "/datasets/{name}")
+    assert hides("/datasets/new/{number}", "/datasets/{name}/remove")
+    assert not hides("/jobs/new", "/jobs/{job}")
+
+
+def hides(path: str, other: str) -> bool:
+    """Whether an address of ``path`` is one of ``other``, too, for some name in the place of a ``{name}`` there."""
+    parts = list(zip_longest(path.split("/"), other.split("/"), fillvalue=""))
+    fits = all(mine == theirs or "{" in (mine[:1], theirs[:1]) for mine, theirs in parts if mine or theirs)
+    fits = fits and path.count("/") == other.count("/")
+    return fits and any(theirs == "{name}" and not mine.startswith("{") for mine, theirs in parts)
 
 
 def test_the_table_of_rights_is_the_one_that_was_agreed() -> None:

@@ -6,6 +6,7 @@ import datetime
 import html
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -272,3 +273,56 @@ def test_a_list_by_pages(bank: Site, wanted: dict[str, Any]) -> None:
     assert eve.get("/api/v1/schedules?state=active").json()["items"] == []
     assert eve.get("/api/v1/schedules?partner=nobody").json()["items"] == []
     assert eve.get("/api/v1/schedules?after=x").status_code == 422
+
+
+# The same form twice
+
+_NAMED = re.compile(r'name="schedule" value="([0-9a-f]{32})"')
+
+
+def shown(bank: Site, address: str, **fields: str) -> dict[str, str]:
+    """Let Ann look at what the form would make; returns what its page sends with *Draft it*."""
+    page = bank.post(bank.client("ann"), address, go="check", **fields).text
+    hidden = {"seen": _SEEN.search(page), "schedule": _NAMED.search(page)}
+    return fields | {"go": "save"} | {name: found[1] for name, found in hidden.items() if found is not None}
+
+
+def test_a_form_that_is_sent_twice_drafts_one_schedule(bank: Site, until: str) -> None:
+    ann, fields = bank.client("ann"), shown(bank, "/schedules/new", **FORM | {"until": until})
+    sent = [bank.post(ann, "/schedules/new", **fields) for _ in range(2)]
+    assert [answer.status_code for answer in sent] == [303, 303]
+    assert sent[0].headers["location"] == sent[1].headers["location"] == f"/schedules/{fields['schedule']}"
+    assert [each.drafter for each in schedules(bank).list()] == ["ann"]
+    assert bank.post(bank.client("zoe"), "/schedules/new", **fields).status_code == 422
+    # One that was looked at anew is another, be it the same; so is one that is sent without an id.
+    again = shown(bank, "/schedules/new", **FORM | {"until": until})
+    assert bank.post(ann, "/schedules/new", **again).headers["location"] != sent[0].headers["location"]
+    for odd in ("", "../" * 8, "0" * 31):
+        assert bank.post(ann, "/schedules/new", **again | {"schedule": odd}).status_code == 303
+    assert len(schedules(bank).list()) == 5
+    # Sent again once such a schedule could not be drafted any more, it still leads to the one that was.
+    bank.post(bank.client("adam"), "/partners/acme/revoke", password=PASSWORD)
+    assert bank.post(ann, "/schedules/new", **fields).headers["location"] == sent[0].headers["location"]
+    assert bank.post(ann, "/schedules/new", **fields | {"schedule": "0" * 32}).status_code == 422
+
+
+def test_two_requests_at_once_draft_one_schedule(bank: Site, until: str) -> None:
+    ann, fields = bank.client("ann"), shown(bank, "/schedules/new", **FORM | {"until": until})
+    with ThreadPoolExecutor(4) as pool:
+        sent = list(pool.map(lambda _: bank.post(ann, "/schedules/new", **fields), range(4)))
+    assert {answer.headers["location"] for answer in sent} == {f"/schedules/{fields['schedule']}"}
+    assert len(schedules(bank).list()) == 1
+    assert len(schedules(bank).events(fields["schedule"])) == 1
+
+
+def test_a_change_that_is_sent_again_voids_no_approval(bank: Site, wanted: dict[str, Any]) -> None:
+    schedule, ann = drafted(bank, wanted), bank.client("ann")
+    address = f"/schedules/{schedule}/edit"
+    fields = shown(bank, address, **FORM | {"until": wanted["until"], "every": "daily at 07:30"})
+    assert [bank.post(ann, address, **fields).status_code for _ in range(2)] == [303, 303]
+    assert [each.step.value for each in schedules(bank).events(schedule)] == ["draft", "edit"]
+    assert approve(bank, schedule).status_code == 303
+    late = bank.post(ann, address, **fields)
+    assert late.status_code == 422
+    assert "not any more what was shown" in late.text
+    assert state(bank, schedule) is ScheduleState.ACTIVE

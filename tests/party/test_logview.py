@@ -91,7 +91,6 @@ def test_times_before_and_after_the_log(store: Store) -> None:
 
 
 def test_a_page_looks_so_far_and_says_how_far(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logview, "_FETCH", 20)
     monkeypatch.setattr(logview, "MOST_LOOKED", 60)
     view = LogView(store)
     page = view.page(1, Wanted(actor="nobody"))

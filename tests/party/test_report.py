@@ -12,6 +12,7 @@ from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, tostring
 
 import pytest
 
@@ -19,7 +20,7 @@ from federated.results import BELOW_MIN_CONVERTERS, BELOW_MIN_GROUP, DOMINATED, 
 from federated.statistics import Note, RateArm, lift_of_rates
 from party.jobspec import Job
 from party.report import ARMS_FILE, GROUPS_FILE, REPORT, write_reports
-from party.report.charts import Bar, chart
+from party.report.charts import Bar, chart, narrowed
 from party.report.page import voice
 from party.report.reasons import METHOD, NOTES, REASONS
 from party.report.words import LANGUAGES, WORDS
@@ -301,6 +302,7 @@ def test_charts_have_names_and_words(tmp_path: Path) -> None:
     assert "control: 1.00 % (0.92 % to 1.09 %); test: 1.40 % (1.30 % to 1.51 %)" in page.words("en")
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize(
     "bars",
     [
@@ -309,8 +311,10 @@ def test_charts_have_names_and_words(tmp_path: Path) -> None:
         [Bar("很长的" * 40, "z" * 80, 1e-9, 0.0, 1e-8)],
     ],
 )
-def test_charts_stay_within_their_frame(bars: list[Bar]) -> None:
+def test_charts_stay_within_their_frame(bars: list[Bar], narrow: bool) -> None:
     drawing = chart(bars, name="n", title="t", axis=str)
+    if narrow:
+        drawing = narrowed(drawing)
     _, _, width, height = map(float, drawing.attrib["viewBox"].split())
     for element in drawing.iter():
         for name in ("x", "x1", "x2", "cx"):
@@ -318,6 +322,48 @@ def test_charts_stay_within_their_frame(bars: list[Bar]) -> None:
         for name in ("y", "y1", "y2", "cy"):
             assert 0 <= float(element.get(name, "0")) <= height
         assert float(element.get("width", "0")) >= 0
+
+
+@pytest.mark.parametrize("dots", [False, True])
+def test_a_narrow_chart_tells_the_same(dots: bool) -> None:
+    bars = [
+        Bar("control", "1.00 % (0.92 % to 1.09 %)", 1.0, 0.92, 1.09),
+        Bar("test & <b>", "1.40 %", 1.4, 1.3, None, accent=True),
+    ]
+    wide = chart(bars, name="n", title="Rates & more", axis=lambda tick: f"{tick:g} %", dots=dots)
+    before = tostring(wide)
+    narrow = narrowed(wide)
+    assert tostring(wide) == before
+    for name in ("title", "desc"):
+        assert narrow.findtext(name) == wide.findtext(name)
+    ids = [
+        {each.attrib["id"] for each in drawing.iter() if "id" in each.attrib} for drawing in (wide, narrow)
+    ]
+    assert len(ids[0] | ids[1]) == 4
+    assert set(narrow.attrib["aria-labelledby"].split()) == ids[1]
+    words = [{each.text for each in drawing.iter("text")} for drawing in (wide, narrow)]
+    assert words[1] <= words[0]
+    assert {"control", "test & <b>", "1.40 %", "1.00 % (0.92 % to 1.09 %)"} <= words[1]
+
+    def places(drawing: Element) -> list[list[float]]:
+        """Where values are, as shares of the way between the first and the last line of the scale."""
+        scale = [float(each.attrib["x1"]) for each in drawing.findall("line")]
+        found = []
+        for row in drawing.findall("g"):
+            ends = []
+            for each in row:
+                if each.tag == "rect":
+                    ends += [float(each.attrib["x"]), float(each.attrib["x"]) + float(each.attrib["width"])]
+                ends += [
+                    float(each.attrib[key])
+                    for key in ("x1", "x2", "cx")
+                    if each.tag != "text" and key in each.attrib
+                ]
+            found.append([(end - scale[0]) / (scale[-1] - scale[0]) for end in ends])
+        return found
+
+    assert places(narrow) == [pytest.approx(row, abs=0.002) for row in places(wide)]
+    assert all(places(wide))
 
 
 def test_side_that_does_not_read_is_told_so(tmp_path: Path) -> None:

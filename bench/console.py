@@ -24,8 +24,9 @@ from urllib.parse import urljoin
 
 import uvicorn
 
+from bench.console_beside import BesideFigures, beside, fill
 from bench.console_home import PARTNER, ConsoleHome, every_state, measured
-from console.access import COOKIE
+from console.access import COOKIE, Right
 from console.app import API, create_app
 from console.place import Place
 from console.settings import Settings
@@ -36,6 +37,8 @@ SMALLEST_GROUPS: Final = 100
 # At the server, and in the browser; milliseconds.
 BAR: Final = 200.0
 PAINT_BAR: Final = 300.0
+# Entries of the bank's log for each of its jobs.
+LOG_ENTRIES_PER_JOB: Final = 30
 _TIMES: Final = 15
 _PAINTS: Final = 5
 _TRIVIAL: Final = "/login"
@@ -73,12 +76,17 @@ class PageFigures:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleFigures:
-    """All pages. ``paints`` maps an address to the median of first paints in milliseconds; ``None``: not measured."""
+    """All pages. ``paints`` maps an address to the median of first paints in milliseconds; ``None``: not measured.
+
+    ``beside`` are a few pages while the log of ``entries`` entries is verified and exported.
+    """
 
     jobs: int
     groups: int
+    entries: int
     pages: tuple[PageFigures, ...]
     paints: dict[str, float] | None
+    beside: tuple[BesideFigures, ...]
 
     @property
     def trivial(self) -> PageFigures:
@@ -97,6 +105,8 @@ class ConsoleFigures:
             "pages": [page.as_data() | {"ratio": round(page.median / trivial, 1)} for page in self.pages],
             "slowest_ms": round(max(page.worst for page in self.pages), 1),
             "first_paint_ms": paints,
+            "log_entries": self.entries,
+            "beside": [each.as_data() for each in self.beside],
         }
 
 
@@ -104,6 +114,9 @@ def bench_console(
     jobs: int, groups: int, folder: Path, observe: Callable[[str], None] = lambda text: None
 ) -> ConsoleFigures:
     """Make a bank's home with ``jobs`` jobs and a result of ``groups`` groups in ``folder``, and ask for every page.
+
+    Then its log is made thirty times as long as its list of jobs, and a few pages are asked for while it is verified
+    and exported.
 
     Raises ``RuntimeError`` for a page that does not answer with 200: the figures would be of something else.
     """
@@ -123,7 +136,15 @@ def bench_console(
                 pages.append(asked.measure(address, cookies.get(who, "")))
             observe("first paints")
             paints = _paints(port, cookies["ann"], made["measure"].id)
-    return ConsoleFigures(jobs, groups, tuple(pages), paints)
+            entries = jobs * LOG_ENTRIES_PER_JOB
+            observe(f"making a log of {entries:,} entries")
+            fill(home.bank, entries)
+            eve = place.people.get("eve")
+            token = place.tokens.make(eve, "benchmark", {str(Right.AUDIT)}, 1, "person:eve")
+            busy = beside(port, cookies, token.reveal(), observe)
+            for each in busy:
+                observe(f"beside {each.what}: median {each.median:.0f} ms, worst {each.worst:.0f} ms")
+    return ConsoleFigures(jobs, groups, entries, tuple(pages), paints, busy)
 
 
 def _addresses(asked: _Asked, cookies: dict[str, str], made: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -146,7 +167,7 @@ def _addresses(asked: _Asked, cookies: dict[str, str], made: dict[str, str]) -> 
             yield "ann", urljoin(address, html.unescape(following[1])).partition("#")[0]
     for address in (f"/jobs/{done}/result", "/jobs/new", f"/jobs/new?from={done}", f"/jobs/{draft}/edit"):
         yield "ann", address
-    for address in ("/schedules", "/datasets", "/datasets/new", "/datasets/customers", "/partners"):
+    for address in ("/schedules", "/datasets", "/datasets/-/new", "/datasets/customers", "/partners"):
         yield "ann", address
     for address in (f"/partners/{PARTNER}", "/policy", "/account"):
         yield "ann", address

@@ -265,9 +265,14 @@ def _tell_console(figures: ConsoleFigures) -> None:
     print(f"slowest answer        {told['slowest_ms']:8.1f} ms (at most {told['bar_ms']:.0f})")
     if told["first_paint_ms"] is None:
         print("first paint            not measured: there is no Playwright, or no Chromium that starts")
-        return
-    for address, painted in told["first_paint_ms"].items():
+    for address, painted in (told["first_paint_ms"] or {}).items():
         print(f"first paint           {painted:8.0f} ms (at most {told['paint_bar_ms']:.0f})  {address}")
+    print(
+        f"a few pages while the log of {figures.entries:,} entries is worked on; milliseconds at the client"
+    )
+    print(f"{'median':>8}{'99 %':>8}{'worst':>8}  beside")
+    for each in told["beside"]:
+        print(f"{each['median_ms']:8.1f}{each['p99_ms']:8.1f}{each['worst_ms']:8.1f}  {each['beside']}")
 
 
 def _tell_nodes(figures: NodeFigures) -> None:

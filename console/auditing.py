@@ -1,38 +1,31 @@
-"""The audit of this party by itself: its log for people, its verification here and now, and what is handed out.
+"""The audit of this party by itself: its log for people, and its verification here and now.
 
-Verifying takes a second per hundred thousand entries, so it happens in a thread of its own, one at a time for each
-node, and its report is kept in memory until the next one. What is verified is what would be exported: the bundle is
-written into a file without a name, which is gone with the process.
+Verifying takes a second or two per hundred thousand entries, so it happens in a process of its own
+(``console.auditprocess``), one at a time for each node, and its report is kept in memory until the next one. What is
+verified is what would be exported.
 """
 
 from __future__ import annotations
 
 import datetime
 import re
-import tempfile
 import threading
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
-from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from weakref import WeakKeyDictionary
 
-from audit.bundle import Bundle, lines_of
 from audit.events import EVENTS
 from audit.report import Report, fingerprint_of
-from audit.verify import verify
 from audit.words import actor as actor_words
 from audit.words import moment, sentence
+from console.auditprocess import AuditProcesses
+from console.auditreport import unpacked
 from console.place import Place
-from party.evidence import SUFFIX, Evidence, contracts_of, write_pack
+from party.evidence import SUFFIX
 from party.identity import public_identity
 from party.logview import LogEntry, LogPage, LogState, LogView, Wanted
-from party.spool import disk_error
 from psi.errors import UsageError, VeiljoinError
 
-# What goes out at once of a bundle, whose lines are short.
-_CHUNK: Final = 256 * 1024
 _SHORTEST_JOB: Final = 4
 _JOB: Final = 32
 _HEX: Final = re.compile("[0-9a-f]+")
@@ -141,62 +134,30 @@ def _milliseconds(when: datetime.date | datetime.datetime | None) -> int | None:
     return max(0, int(when.timestamp() * 1000))
 
 
-# -- handing out
-
-
 def bundle_file(place: Place, epoch: int | None) -> str:
     """Return the name of the file of a bundle; logs from before a restore have their number in it."""
     return f"{place.node.file.name}{'' if epoch is None else f'-{epoch}'}{SUFFIX}"
 
 
-def export_bundle(place: Place, actor: str, *, details: bool, epoch: int | None = None) -> Iterator[bytes]:
-    """Note that ``actor`` exports the whole log, and return the bundle in pieces. Raises ``UsageError``."""
-    evidence = _evidence(place, epoch)
-    evidence.note(actor, "whole_log_with_details" if details else "whole_log")
-    pieces = _pieces(evidence.whole(details=details))
-    # What keeps it from being made is mostly found with the first piece, before anybody is promised a file. One that
-    # is cut later lacks its last line, and is no bundle to who reads it.
-    return chain([next(pieces)], pieces)
+def task(place: Place, work: str, *, epoch: int | None = None, **more: Any) -> dict[str, Any]:
+    """Return a task for a process of the audit: ``work`` on the newest log, or on log ``epoch``, as they are now.
 
-
-def export_pack(place: Place, actor: str, job: str, *, details: bool) -> bytes:
-    """Note that ``actor`` exports the evidence pack of ``job``, and return its archive (zip).
-
-    Raises ``UsageError`` (``unknown_job``) where the log has nothing of the job.
+    The newest log's checkpoint is signed here if need be, so that the process needs no key.
     """
-    evidence = _evidence(place)
-    if LogView(place.node.home.store).page(log_state(place).facts.epoch, Wanted(job=job), limit=1).entries:
-        evidence.note(actor, "evidence_pack_with_details" if details else "evidence_pack")
-    folder = place.node.home.folder
-    try:
-        with tempfile.TemporaryDirectory(prefix=".evidence-", dir=folder) as work:
-            out = Path(work) / pack_file(job)
-            write_pack(out, evidence.pack(job, details=details))
-            return out.read_bytes()
-    except OSError as error:
-        raise disk_error(error, folder) from None
-
-
-def pack_file(job: str) -> str:
-    """Return the name of the archive of an evidence pack."""
-    return f"evidence-{job[:8]}.zip"
-
-
-def _evidence(place: Place, epoch: int | None = None) -> Evidence:
-    store = place.node.home.store
-    return Evidence(store, place.node.log.cosigning(), lambda: contracts_of(store), epoch)
-
-
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
-    waiting: list[bytes] = []
-    size = 0
-    for line in lines:
-        waiting.append(line)
-        size += len(line)
-        if size >= _CHUNK:
-            yield b"".join(waiting)
-            waiting, size = [], 0
-    yield b"".join(waiting)
+    node = place.node
+    cosigning, path = node.log.cosigning(), node.home.store.path
+    ended = epoch not in (None, cosigning.facts.epoch)
+    return {
+        "work": work,
+        # An address may hold a password, and goes to the process by a pipe as all of this does.
+        "store": node.file.store if path is None else None,
+        "path": None if path is None else str(path),
+        "log": cosigning.facts.epoch,
+        "size": 0 if ended else cosigning.checkpoint()[0],
+        "epoch": epoch,
+        "now": node.clock().timestamp(),
+        **more,
+    }
 
 
 # -- verifying
@@ -226,9 +187,10 @@ class Verification:
 
 
 class Verifier:
-    """Verifies the log of one node, once at a time."""
+    """Verifies the log of one node, once at a time; ``processes`` has the one that is at it."""
 
     def __init__(self) -> None:
+        self.processes = AuditProcesses(1)
         self._turn = threading.Lock()
         self._latest: Verification | None = None
 
@@ -274,27 +236,13 @@ def verifier(place: Place) -> Verifier:
 
 
 def _verified(place: Place) -> Report:
-    evidence, folder = _evidence(place), place.node.home.folder
     identity = public_identity(place.node.credentials.identity()).hex()
-    try:
-        # With the details: nobody but the verifier reads them here, and it can compute thresholds anew.
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.writelines(_exported(evidence))
-            file.seek(0)
-            return verify([Bundle(bundle_file(place, None), lines_of(file))], identities=[identity])
-    except OSError as error:
-        raise disk_error(error, folder) from None
 
+    def wanted() -> dict[str, Any]:
+        return task(place, "verify", label=bundle_file(place, None), identity=identity)
 
-def _exported(evidence: Evidence) -> Iterator[bytes]:
-    try:
-        yield from evidence.whole(details=True)
-    except ValueError as error:
-        raise UsageError(
-            f"The store holds something that is no log: {error}.",
-            hint="somebody changed the store; restore it from a backup, and tell the partners",
-            code="bad_format",
-        ) from None
+    with verifier(place).processes.start(wanted) as process:
+        return unpacked(b"".join(process.pieces()))
 
 
 def commands(place: Place) -> tuple[str, ...]:

@@ -11,19 +11,8 @@ from pydantic import AwareDatetime, BaseModel
 
 from audit.report import fingerprint_of
 from console.access import Right, Visitor, allowed
-from console.auditing import (
-    Verification,
-    bundle_file,
-    export_bundle,
-    export_pack,
-    line_of,
-    log_entry,
-    log_page,
-    log_state,
-    pack_file,
-    verifier,
-    wanted,
-)
+from console.auditexports import bundle_answer, pack_answer
+from console.auditing import Verification, line_of, log_entry, log_page, log_state, verifier, wanted
 from party.logview import LogEntry, LogState
 
 router = APIRouter(tags=["audit"])
@@ -291,15 +280,11 @@ def verification(visitor: Audits) -> VerificationFacts:
 @router.get("/audit/bundle", operation_id="audit_bundle", response_class=StreamingResponse, responses=_FILE)
 def bundle(visitor: Audits, details: Details = False, log: Log = None) -> Response:
     """Hand out the whole log as a file that `veiljoin audit verify` reads. The export is an entry of the log."""
-    pieces = export_bundle(visitor.place, str(visitor.actor), details=details, epoch=log)
-    headers = {"content-disposition": f'attachment; filename="{bundle_file(visitor.place, log)}"'}
-    return StreamingResponse(pieces, headers=headers, media_type="application/octet-stream")
+    return bundle_answer(visitor, details=details, epoch=log)
 
 
 @router.get("/jobs/{job}/evidence", operation_id="job_evidence", response_class=Response, responses=_ZIP)
 def pack(visitor: Audits, job: JobId, details: Details = False) -> Response:
     """Hand out the evidence pack of a job, an archive (zip). The export is an entry of the log."""
     visitor.place.jobs.get(job)
-    archive = export_pack(visitor.place, str(visitor.actor), job, details=details)
-    headers = {"content-disposition": f'attachment; filename="{pack_file(job)}"'}
-    return Response(archive, headers=headers, media_type="application/zip")
+    return pack_answer(visitor, job, details=details)

@@ -185,9 +185,8 @@ class JobSteps(BaseModel):
 class JobProgress(BaseModel):
     """Where a job is. `phase`, `done` and `total` rows are of this side while it runs, null where nobody knows.
 
-    `partner` is how it stands with the other side; while it runs, `partner_phase` is the phase that it says it is in
-    and `partner_percent` the share of it that is done (0 also where nobody can know). `heard` is when there was a sign
-    of it last.
+    `partner` is how it stands with the other side. While it runs, `partner_phase` is the phase that it says it is in,
+    `partner_percent` the share of it that is done (0 also where nobody can know). `heard` is the last sign of it.
     """
 
     state: JobState

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
 
 from audit.events import EVENTS
 from audit.report import MOST_JOBS, Report, fingerprint_of
 from audit.sentences import LANGUAGES, NOTES, SECTIONS, UNPROVEN, VERDICTS
 from console.access import Right, Visitor, allowed
+from console.auditexports import bundle_answer, pack_answer, pack_file, stop_work
 from console.auditing import (
     bundle_file,
     commands,
-    export_bundle,
-    export_pack,
     fingerprint,
     line_of,
     log_entry,
     log_page,
     log_state,
-    pack_file,
     verifier,
     wanted,
 )
@@ -31,7 +32,17 @@ from console.render import done, page
 from party.logview import LogPage
 from psi.errors import UsageError, VeiljoinError
 
-router = APIRouter()
+
+@asynccontextmanager
+async def _until_stopped(app: FastAPI) -> AsyncIterator[None]:
+    """Leave no process behind when the console stops. (One that is killed takes them with it, by their pipes.)"""
+    try:
+        yield
+    finally:
+        await run_in_threadpool(stop_work, app.state.place)
+
+
+router = APIRouter(lifespan=_until_stopped)
 Audits = Annotated[Visitor, Depends(allowed(Right.AUDIT))]
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 Log = Annotated[int | None, Query(ge=1, le=10_000)]
@@ -154,9 +165,7 @@ def offer_bundle(request: Request, visitor: Audits, log: Log = None) -> Response
 @router.post("/audit/bundle")
 def bundle(visitor: Audits, log: Log = None) -> Response:
     """Hand out the whole log."""
-    pieces = export_bundle(visitor.place, str(visitor.actor), details=_opened(visitor), epoch=log)
-    headers = {"content-disposition": f'attachment; filename="{bundle_file(visitor.place, log)}"'}
-    return StreamingResponse(pieces, headers=headers, media_type="application/octet-stream")
+    return bundle_answer(visitor, details=_opened(visitor), epoch=log)
 
 
 @router.get("/jobs/{job}/evidence")
@@ -170,13 +179,11 @@ def pack(request: Request, visitor: Audits, job: JobId) -> Response:
     """Hand out the evidence pack of a job."""
     visitor.place.jobs.get(job)
     try:
-        archive = export_pack(visitor.place, str(visitor.actor), job, details=_opened(visitor))
+        return pack_answer(visitor, job, details=_opened(visitor))
     except VeiljoinError as error:
         if error.code.name != "unknown_job":
             raise
         return _offered_pack(request, visitor, job, error)
-    headers = {"content-disposition": f'attachment; filename="{pack_file(job)}"'}
-    return Response(archive, headers=headers, media_type="application/zip")
 
 
 def _offered_pack(request: Request, visitor: Visitor, job: str, error: VeiljoinError | None) -> Response:

@@ -161,7 +161,6 @@ def test_older_entries_are_a_link_away(alone: Site, monkeypatch: pytest.MonkeyPa
     assert len(found) == len(set(found)) == 120
     assert found == sorted(found, reverse=True)
     # Nothing was found yet, and that says how far somebody has looked.
-    monkeypatch.setattr("party.logview._FETCH", 20)
     monkeypatch.setattr("party.logview.MOST_LOOKED", 40)
     text = page(eve, "/audit?actor=nobody")
     assert "Looked through down to entry" in text

@@ -17,7 +17,7 @@ from party.auditlog import AuditLog
 from party.budget import Clock
 from party.cosigning import Cosigning
 from party.evidence import Evidence, contracts_of, write_pack
-from party.store import Store
+from party.store import Store, require_store
 from psi.errors import UsageError
 
 # What goes out at once of a bundle, whose lines are short.
@@ -81,17 +81,7 @@ def _store(task: Mapping[str, Any]) -> Store:
     if task["store"] is not None:
         return Store(task["store"])
     path = Path(task["path"])
-    try:
-        there = path.stat().st_size > 0
-    except OSError:
-        there = False
-    if not there:
-        # It was a moment ago. To open it would make a new one, which knows nothing of what was spent.
-        raise UsageError(
-            f"The store {path} of this node is not there, or empty.",
-            hint="put its disk or file back, or restore a backup with `veiljoin restore`",
-            code="store_unavailable",
-        )
+    require_store(path)  # it was there a moment ago
     # Not as text, in which a path with a question mark would end there.
     return Store(sa.URL.create("sqlite", database=str(path)))
 

@@ -17,6 +17,7 @@ from party.nodefile import BANK, NodeFile, Ports, load_node
 from party.ownlog import OwnLog
 from party.partners import Partners
 from party.policydigest import note_in_force
+from party.store import require_store
 from party.vault import Vault, open_vault
 from psi.errors import UsageError
 
@@ -43,13 +44,8 @@ class Node:
                 f"{folder} is the home of a {file.role}, not of a {role}.",
                 hint=f"use the commands of `veiljoin {other}`, or another --home",
             )
-        if file.store is None and not _holds_something(folder / STORE_FILE):
-            # A new one would know neither keys nor what was spent.
-            raise UsageError(
-                f"The store {folder / STORE_FILE} of this node is not there, or empty.",
-                hint="put its disk or file back, or restore a backup with `veiljoin restore`",
-                code="store_unavailable",
-            )
+        if file.store is None:
+            require_store(folder / STORE_FILE)
         return cls.assemble(file, Home.open(folder, clock, file.store), clock)
 
     @classmethod
@@ -94,10 +90,3 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _holds_something(store: Path) -> bool:
-    try:
-        return store.stat().st_size > 0
-    except OSError:
-        return False

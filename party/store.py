@@ -9,18 +9,37 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
 from party import migrations
 from party.databases import database_at
+from psi.errors import UsageError
 
 # How long a transaction waits for another process's. Theirs take milliseconds, with a ledger's comparison seconds.
 WAIT_SECONDS: Final = 20.0
 # How long an open store waits for a database server that is being restarted, and how often it tries.
 _RETURN_SECONDS: Final = 10.0
 _AGAIN_SECONDS: Final = 0.2
+
+
+def require_store(path: Path) -> None:
+    """Raise ``UsageError`` unless there is something in the SQLite file ``path`` of a node's store.
+
+    To open it would make a new one, which would know neither keys nor what was spent.
+    """
+    try:
+        there = path.stat().st_size > 0
+    except OSError:
+        there = False
+    if not there:
+        raise UsageError(
+            f"The store {path} of this node is not there, or empty.",
+            hint="put its disk or file back, or restore a backup with `veiljoin restore`",
+            code="store_unavailable",
+        )
 
 
 class Store:

@@ -16,11 +16,12 @@ from audit.entry import Draft
 from console.access import Right, Visitor
 from console.campaignfigures import Campaigns, Outcomes, campaigns
 from console.jobs import JobRow, rows_of, waiting_for
+from console.partners import SOON, Standing, all_partners
 from console.place import Place
 from console.waiting import drafts_of_schedules, wrote
 from party.auditlog import AuditLog
 from party.cosigning import trouble
-from party.health import CERTIFICATE_DAYS, FREE_BYTES
+from party.health import FREE_BYTES
 from party.jobrecords import JobRecord
 from party.jobstates import JobState
 from party.partners import PartnerState
@@ -39,8 +40,6 @@ _LATEST: Final = 20
 # What a node does at once, it should have done by then.
 _SOON: Final = datetime.timedelta(minutes=5)
 _LATELY: Final = datetime.timedelta(days=7)
-# A partner's node renews its certificate with more than two days left.
-_PARTNER_CERTIFICATE: Final = datetime.timedelta(days=2)
 
 
 class Concern(StrEnum):
@@ -183,25 +182,22 @@ def _attention(visitor: Visitor) -> Iterator[Attention]:
         for schedule in schedules.list((ScheduleState.PAUSED,)):
             yield Attention(Concern.SCHEDULE_PAUSED, f"/schedules/{schedule.id}", schedule.purpose)
     own = place.node.credentials.current()
-    if own is not None and own.expires - place.node.clock() < datetime.timedelta(days=CERTIFICATE_DAYS):
+    if own is not None and own.expires - place.node.clock() < SOON:
         yield Attention(Concern.OWN_CERTIFICATE, "/partners", at=own.expires)
     if shutil.disk_usage(place.node.home.folder).free < FREE_BYTES:
         yield Attention(Concern.DISK, "/jobs")
 
 
 def _partners(place: Place) -> Iterator[Attention]:
-    now = place.node.clock()
-    for partner in place.node.partners.all():
-        address = f"/partners/{partner.name}"
-        if partner.state is PartnerState.PENDING:
-            yield Attention(Concern.PARTNER_PENDING, address, partner.name)
-        if partner.state is not PartnerState.ACTIVE:
-            continue
-        if trouble(place.node.home.store, partner.name) is not None:
-            yield Attention(Concern.COSIGN_REFUSED, address, partner.name)
-        held = place.node.partners.certificate(partner.name) if place.is_bank else None
-        if held is not None and held.expires - now < _PARTNER_CERTIFICATE:
-            yield Attention(Concern.PARTNER_CERTIFICATE, address, partner.name, held.expires)
+    for facts in all_partners(place):
+        name, address = facts.partner.name, f"/partners/{facts.partner.name}"
+        if facts.waiting is not None:
+            yield Attention(Concern.PARTNER_PENDING, address, name)
+        if facts.partner.state is PartnerState.ACTIVE and trouble(place.node.home.store, name) is not None:
+            yield Attention(Concern.COSIGN_REFUSED, address, name)
+        # At a platform the certificate towards its bank is its own.
+        if place.is_bank and facts.standing in (Standing.SOON, Standing.ENDED):
+            yield Attention(Concern.PARTNER_CERTIFICATE, address, name, facts.until)
 
 
 def _jobs(place: Place) -> Iterator[Attention]:

@@ -50,7 +50,8 @@ def tell(run: Run) -> int:
         )
     if run.grown > MAX_GROWTH_MB:
         print(
-            f"{run.target.name}: the process grew by {run.grown:.0f} MB; {MAX_GROWTH_MB:.0f} are the bound."
+            f"{run.target.name}: the process grew by {run.grown:.0f} MB; {MAX_GROWTH_MB:.0f} are the bound. "
+            "What libFuzzer keeps is in it: `--engine plain` shows what is ours."
         )
     sys.stdout.flush()
     return 0 if run.sound else 1

@@ -98,8 +98,7 @@ def pack_answer(visitor: Visitor, job: str, *, details: bool) -> Response:
                 return task(place, "pack", job=job, details=details, out=str(out))
 
             with exports(place).start(wanted) as process:
-                for _ in process.pieces():
-                    pass  # it writes the file, and says when it is done
+                list(process.pieces())  # there are none: it writes the file, and says when it is done
             content = out.read_bytes()
     except OSError as error:
         raise disk_error(error, folder) from None

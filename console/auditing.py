@@ -1,8 +1,8 @@
 """The audit of this party by itself: its log for people, and its verification here and now.
 
-Verifying takes a second or two per hundred thousand entries, so it happens in a process of its own
-(``console.auditprocess``), one at a time for each node, and its report is kept in memory until the next one. What is
-verified is what would be exported.
+Verifying takes a second and more per hundred thousand entries (``veiljoin bench audit``), so it happens in a process
+of its own (``console.auditprocess``), one at a time for each node, and its report is kept in memory until the next
+one. What is verified is what would be exported.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from party.tables import audit_checkpoints, audit_cosigned, audit_entries, audit
 from psi.errors import UsageError
 
 MAX_PAGE: Final = 200
-# Entries that one page goes through, where there is no index for what is asked: a tenth of a second.
+# Entries that one page goes through, where there is no index for what is asked.
 MOST_LOOKED: Final = 100_000
 _END: Final = 1 << 62
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -312,27 +312,35 @@ def test_a_process_ends_at_the_limit(alone: Site, monkeypatch: pytest.MonkeyPatc
             list(process.pieces())
 
 
+@contextmanager
+def fetched(site: Site) -> Iterator[tuple[http.client.HTTPConnection, Place]]:
+    """A console that serves, and a connection over which its bundle was asked for."""
+    with served(Settings(site.side.folder, (ORIGIN,)), site.side.node, site.place.people) as (base, place):
+        token = place.tokens.make(place.people.get("eve"), "test", {"audit"}, 1, "person:eve").reveal()
+        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
+        with closing(connection):
+            connection.request("GET", f"{API}/audit/bundle", headers={"Authorization": f"Bearer {token}"})
+            yield connection, place
+
+
 def test_who_hangs_up_ends_the_export_and_who_is_slow_is_waited_for(
     alone: Site, instead: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted = tmp_path / "counted"
     monkeypatch.setenv("COUNTED", str(counted))
     instead(ENDLESS)
-    with served(Settings(alone.side.folder, (ORIGIN,)), alone.side.node, alone.place.people) as (base, place):
-        token = place.tokens.make(place.people.get("eve"), "test", {"audit"}, 1, "person:eve").reveal()
-        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
-        with closing(connection):
-            connection.request("GET", f"{API}/audit/bundle", headers={"Authorization": f"Bearer {token}"})
-            answer = connection.getresponse()
-            assert answer.status == 200
-            assert answer.read(1 << 20) == bytes(1 << 20)
-            pid = begun(exports(place))
-            before = 0
-            # It fills what lies between, and stops there.
-            while before != (before := counted.stat().st_size):
-                time.sleep(0.5)
-            assert 3 <= before < 400
-            answer.close()
+    with fetched(alone) as (connection, place):
+        answer = connection.getresponse()
+        assert answer.status == 200
+        assert answer.read(1 << 20) == bytes(1 << 20)
+        pid = begun(exports(place))
+        before = 0
+        # It fills what lies between, and stops there.
+        while before != (before := counted.stat().st_size):
+            time.sleep(0.5)
+        assert 3 <= before < 400
+        answer.close()
+        connection.close()
         wait(lambda: gone(pid), "the process outlives who asked for its work")
         wait(lambda: not exports(place).running, "its place is not given back")
 
@@ -347,14 +355,10 @@ def test_who_takes_nothing_any_more_is_not_waited_for(
     monkeypatch.setenv("COUNTED", str(tmp_path / "counted"))
     monkeypatch.setattr(console.auditexports, "LONGEST_PAUSE", 0.3)
     instead(ENDLESS)
-    with served(Settings(alone.side.folder, (ORIGIN,)), alone.side.node, alone.place.people) as (base, place):
-        token = place.tokens.make(place.people.get("eve"), "test", {"audit"}, 1, "person:eve").reveal()
-        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
-        with closing(connection):
-            connection.request("GET", f"{API}/audit/bundle", headers={"Authorization": f"Bearer {token}"})
-            assert connection.getresponse().status == 200
-            pid = begun(exports(place))
-            wait(lambda: gone(pid), "the process waits for nobody")
+    with fetched(alone) as (connection, place):
+        assert connection.getresponse().status == 200
+        pid = begun(exports(place))
+        wait(lambda: gone(pid), "the process waits for nobody")
     assert "an export was cut: nobody took it any more" in caplog.text
 
 
@@ -362,13 +366,9 @@ def test_an_export_that_is_cut_does_not_look_whole(
     alone: Site, instead: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     instead(CUT)
-    with served(Settings(alone.side.folder, (ORIGIN,)), alone.side.node, alone.place.people) as (base, place):
-        token = place.tokens.make(place.people.get("eve"), "test", {"audit"}, 1, "person:eve").reveal()
-        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
-        with closing(connection):
-            connection.request("GET", f"{API}/audit/bundle", headers={"Authorization": f"Bearer {token}"})
-            with pytest.raises(http.client.IncompleteRead):
-                connection.getresponse().read()
+    with fetched(alone) as (connection, place):
+        with pytest.raises(http.client.IncompleteRead):
+            connection.getresponse().read()
         wait(lambda: not exports(place).running, "its place is not given back")
     assert "an export was cut: The process that wrote the bundle was killed (SIGKILL)." in caplog.text
 

@@ -272,6 +272,8 @@ class Schedule:
         elif kind == "impostor":
             if self._impostor is not None or side.run is None or not len(side.run.book):
                 return
+            if side.run.prepared is None:
+                return  # its set was lost and is not prepared anew: there is nothing to tell a position of
             self._impostor = Impostor(side, self._pick)
             self._killed(side)
         else:

@@ -124,7 +124,7 @@ class PartnerNode:
         async with dial_control(
             address, credentials.material(), patience=_DIAL_SECONDS, bank=bank.name
         ) as link:
-            conversation = Conversation(link, self._desk, special, _SILENCE)
+            conversation = Conversation(link, self._desk, special, silence=_SILENCE)
             pinging = asyncio.create_task(self._ping(conversation))
             try:
                 await conversation.last(begun)

@@ -83,13 +83,26 @@ class Desk:
 
 
 class Conversation:
-    """One control stream. ``silence`` is for how many seconds nothing may be heard (``None``: no limit)."""
+    """One control stream.
 
-    def __init__(self, link: ControlLink, desk: Desk, special: Special, silence: float | None = None) -> None:
+    ``silence`` is for how many seconds nothing may be heard (``None``: no limit). A node that ``answers`` greets
+    when it has kept what the partner's greeting said: whoever has read its greeting is known by it, datasets and all.
+    """
+
+    def __init__(
+        self,
+        link: ControlLink,
+        desk: Desk,
+        special: Special,
+        *,
+        silence: float | None = None,
+        answers: bool = False,
+    ) -> None:
         self._link = link
         self._desk = desk
         self._special = special
         self._silence = silence
+        self._answers = answers
         self._outbox: asyncio.Queue[ControlMessage] = asyncio.Queue(256)
         self._unread = asyncio.Event()
         self._greeted: ControlHello | None = None
@@ -110,7 +123,8 @@ class Conversation:
     async def last(self, begun: Callable[[], None]) -> None:
         """Talk until the stream ends, which raises; ``begun`` is called once both have greeted."""
         agent, partner = self._desk.agent, self._link.partner
-        await self._greet()
+        if not self._answers:
+            await self._greet()
         try:
             async with asyncio.timeout(_GREETING_SECONDS):
                 hello = await self._link.receive()
@@ -125,6 +139,8 @@ class Conversation:
                 hint="update the older of the two nodes",
             )
         await self._desk.ask(lambda: agent.receive(partner, hello))
+        if self._answers:
+            await self._greet()
         self._said = await self._desk.ask(lambda: agent.connected(partner))
         begun()
         try:
@@ -136,10 +152,15 @@ class Conversation:
             self._desk.notary.offline(partner, self.say_soon)
 
     async def _greet(self) -> None:
+        self._greeted = await self._desk.ask(self._desk.agent.hello)
+        await self._link.send(self._greeted)
+
+    async def _greet_again(self) -> None:
+        """Tell the partner of datasets and limits that have changed since the last greeting."""
         hello = await self._desk.ask(self._desk.agent.hello)
-        if self._greeted is None or dataclasses.replace(hello, time=0) != self._greeted:
-            self._greeted = dataclasses.replace(hello, time=0)
-            await self._link.send(hello)
+        if self._greeted is None or dataclasses.replace(hello, time=self._greeted.time) != self._greeted:
+            self._greeted = hello
+            await self.say(hello)
 
     async def _listen(self) -> None:
         agent, partner = self._desk.agent, self._link.partner
@@ -177,6 +198,7 @@ class Conversation:
     async def _poll(self) -> None:
         agent, partner = self._desk.agent, self._link.partner
         while True:
+            await self._greet_again()
             for message in await self._desk.ask(lambda: agent.news(partner, self._said)):
                 await self.say(message)
             await asyncio.sleep(POLL_SECONDS)

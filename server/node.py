@@ -103,7 +103,7 @@ class BankNode:
                 return (Renewed(issued),)
             return None
 
-        conversation = Conversation(link, self._desk, special)
+        conversation = Conversation(link, self._desk, special, answers=True)
 
         def begun() -> None:
             self._online[partner] = conversation

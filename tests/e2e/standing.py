@@ -78,6 +78,7 @@ class Standing:
             nodes = [stack.enter_context(self.start(role)) for role in roles]
             nodes[0].wait_for(lambda event: event["event"] == "listening")
             if partner:
+                # The bank greets once it has kept what the partner said: from here on jobs can be drafted.
                 nodes[1].wait_for(lambda event: event["event"] == "online")
             yield nodes
             for node in reversed(nodes):

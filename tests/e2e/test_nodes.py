@@ -19,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from client.dialer import dial
+from party.catalogue import Catalogue
 from party.jobs import Jobs
 from party.node import Node
 from party.runner import SOFTWARE
@@ -27,7 +28,7 @@ from party.tables import budget_spent
 from psi.errors import VeiljoinError
 from psi.suites import PROTOCOL_VERSION, suite_by_id
 from tests.e2e.command import NOTICED, Running, Sandbox, needs_proc
-from tests.e2e.standing import Standing, rule
+from tests.e2e.standing import PARTNER, Standing, rule
 from tests.e2e.test_secrets import KEYS, identifiers
 from tests.e2e.traces import Search, capture, curve_points
 from veiljoin.messages import Hello
@@ -124,6 +125,27 @@ def test_a_standing_rule_accepts_and_both_sides_have_their_result(
     matches(standing, job, small)
     approvals = standing.data("job", "show", job, "--home", standing.home())["approvals"]
     assert [(each["actor"], each["role"]) for each in approvals] == [("rule:usual", "standing_rule")]
+
+
+def test_the_bank_knows_of_datasets_that_come_and_go_while_both_nodes_run(
+    standing: Standing, nodes: list[Running], small: Pair
+) -> None:
+    def known(names: set[str]) -> None:
+        end = time.monotonic() + NOTICED
+        while told() != names:
+            assert time.monotonic() < end, told()
+            time.sleep(0.1)
+
+    def told() -> set[str]:
+        with Node.open(standing.bank) as bank:
+            said = Catalogue(bank.home.store).told(PARTNER)
+        return set() if said is None else {entry.name for entry in said.catalogue}
+
+    before = told()
+    standing.add(standing.home(), "newcomers", small.platform, "phone")
+    known(before | {"newcomers"})
+    standing.command("dataset", "remove", "newcomers", "--home", standing.home())
+    known(before)
 
 
 def test_what_a_run_keeps_to_go_on_with_names_nobody(

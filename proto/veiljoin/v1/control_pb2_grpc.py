@@ -128,7 +128,8 @@ class NodesServicer:
     """
 
     def Control(self, request_iterator, context):
-        """Both directions begin with ControlHello.
+        """Both directions begin with ControlHello: the platform first, the bank once it has kept what the platform said. It is
+        said again when datasets or limits change.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

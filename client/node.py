@@ -11,7 +11,7 @@ from typing import Any, Final
 from client.dialer import dial_control
 from party import renewal
 from party.agent import Agent, Do, Order
-from party.conversation import TIDY_SECONDS, Conversation, Desk, alone, first_of, instance_of
+from party.conversation import TIDY_SECONDS, Conversation, Desk, Redial, alone, instance_of
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
@@ -39,10 +39,6 @@ class _Desk(Desk):
         """Do what a message asks."""
         if not (self.stopping and order.do is Do.BEGIN):
             await super().carry_out(order)
-
-
-class _Renewed(Exception):
-    """No error: the certificate was renewed, and the channel is to be made anew with it."""
 
 
 class PartnerNode:
@@ -91,7 +87,7 @@ class PartnerNode:
             self._reached = False
             try:
                 await self._talk()
-            except _Renewed:
+            except Redial:
                 tries = 0
                 continue
             except VeiljoinError as error:
@@ -113,7 +109,7 @@ class PartnerNode:
             if isinstance(message, Renewed):
                 renewal.adopt(credentials, message, self._node.clock)
                 self._tell({"event": "certificate"})
-                raise _Renewed
+                raise Redial
             return None
 
         def begun() -> None:
@@ -128,10 +124,6 @@ class PartnerNode:
             pinging = asyncio.create_task(self._ping(conversation))
             try:
                 await conversation.last(begun)
-            except* _Renewed:
-                raise _Renewed from None
-            except* VeiljoinError as group:
-                raise first_of(group) from None
             finally:
                 pinging.cancel()
                 await asyncio.gather(pinging, return_exceptions=True)

@@ -36,6 +36,10 @@ T = TypeVar("T")
 Special = Callable[[ControlMessage], Awaitable[Sequence[ControlMessage] | None]]
 
 
+class Redial(Exception):
+    """Raised by a ``Special`` whose message makes this stream one of the past: another one is to be begun."""
+
+
 class Desk:
     """A node's agent and its attempts, shared by all its conversations: one at a time asks the agent."""
 
@@ -121,7 +125,11 @@ class Conversation:
             raise LinkLost(f"The node of {self._link.partner} does not read what it is told.") from None
 
     async def last(self, begun: Callable[[], None]) -> None:
-        """Talk until the stream ends, which raises; ``begun`` is called once both have greeted."""
+        """Talk until the stream ends, which raises; ``begun`` is called once both have greeted.
+
+        Raises ``Redial``, or the ``VeiljoinError`` that says most of why it ended; what neither of them explains
+        is a fault of this program and comes as the ``ExceptionGroup`` that it is.
+        """
         agent, partner = self._desk.agent, self._link.partner
         if not self._answers:
             await self._greet()
@@ -148,6 +156,9 @@ class Conversation:
             async with asyncio.TaskGroup() as tasks:
                 for work in (self._listen(), self._speak(), self._poll(), self._end_unread()):
                     tasks.create_task(work)
+        # Not `except*`: until Python 3.11.3 what is raised in such a block comes out as a group again (gh-103590).
+        except ExceptionGroup as group:
+            raise _reason(group) from None
         finally:
             self._desk.notary.offline(partner, self.say_soon)
 
@@ -239,9 +250,17 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def first_of(group: BaseExceptionGroup[VeiljoinError]) -> VeiljoinError:
+def _reason(group: ExceptionGroup[Exception]) -> Exception:
     """Return the error that says most: a violation before the end of the stream that followed from it."""
-    flat: list[VeiljoinError] = []
+    errors = list(_leaves(group))
+    if not all(isinstance(error, VeiljoinError | Redial) for error in errors):
+        return group
+    return min(errors, key=lambda error: (not isinstance(error, Redial), isinstance(error, LinkLost)))
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
     for error in group.exceptions:
-        flat.append(first_of(error) if isinstance(error, BaseExceptionGroup) else error)
-    return min(flat, key=lambda error: isinstance(error, LinkLost))
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

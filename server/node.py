@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from party.agent import Agent
-from party.conversation import POLL_SECONDS, TIDY_SECONDS, Conversation, Desk, alone, first_of, instance_of
+from party.conversation import POLL_SECONDS, TIDY_SECONDS, Conversation, Desk, alone, instance_of
 from party.jobs import Jobs
 from party.jobstates import JobState
 from party.node import Node
@@ -111,8 +111,6 @@ class BankNode:
 
         try:
             await conversation.last(begun)
-        except* VeiljoinError as group:
-            raise first_of(group) from None
         finally:
             if self._online.get(partner) is conversation:
                 del self._online[partner]

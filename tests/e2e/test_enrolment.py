@@ -264,6 +264,8 @@ def context_of(tls: TlsMaterial, purpose: int) -> ssl.SSLContext:
 def served(tls: TlsMaterial, received: list[bytes]) -> Iterator[Address]:
     """Accept one TLS connection, whose content goes to ``received``."""
     context = context_of(tls, ssl.PROTOCOL_TLS_SERVER)
+    # Reading would send them first, which fails when the other side has gone: what it sent would not be seen.
+    context.num_tickets = 0
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:

@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --fork-strategy 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install install-dev demo test check check-format check-lint check-types check-imports \
-	check-proto format proto lock bench fuzz console-fuzz faults simulate sizes clean
+	check-proto format proto lock bench fuzz console-fuzz faults simulate sizes units clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ simulate: $(VENV)/.dev ## SEEDS=1000 simulated schedules from seed FIRST=0 on; K
 
 sizes: $(VENV)/.python ## installed size of the base, of the node and with the console, against their bars
 	$(BIN)/python tools/sizes.py
+
+units: $(VENV)/.python ## as root on a Debian with debootstrap and systemd-container: the units of deploy/ under a live systemd
+	$(BIN)/python tools/units.py $(or $(FOLDER),build/units)
 
 clean: ## remove .venv, caches and builds
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

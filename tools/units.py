@@ -229,8 +229,8 @@ def first_start(machine: Machine) -> None:
     wait("the platform on the line", machine.online)
     done("the nodes of bank and platform are connected; nothing was started but by systemd")
     for unit in NAMES:
-        level = machine.ask(f"systemd-analyze security --no-pager {unit} | tail -1").split("→")[-1].strip()
-        done(f"{unit}: {level}")
+        level = machine.ask(f"systemd-analyze security --no-pager {unit} | tail -1").split(": ")[-1]
+        done(f"{unit}: exposed {level}")
 
 
 def run_jobs(machine: Machine) -> None:

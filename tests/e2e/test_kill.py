@@ -141,7 +141,7 @@ def test_a_side_that_is_killed_is_noticed_and_named(
             assert len(told) <= 1
         else:
             (survivor,) = told
-            assert survivor["code"] == "link_lost"
+            assert survivor["code"] == "link_lost", survivor
             assert survivor["message"] == f"The connection to the {side} ended before the job was done."
             assert f"{other_than(side)}: {survivor['message']}" in finished.stderr.splitlines()
         nothing_left(sandbox, job, before)
